@@ -1,0 +1,1 @@
+"""The microkernel of comfykernel: configuration, plugins, catalog, validation, engine, jobs, command line."""

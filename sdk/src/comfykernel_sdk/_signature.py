@@ -1,0 +1,269 @@
+"""From a Python signature to a node's spec: the one place that reads annotations."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import msgspec
+
+from .context import NodeContext
+from .errors import NodeDefinitionError
+from .graph import Expansion
+from .json_types import Json, JsonObject
+from .nodes import Blocker, InputSpec, NodeDefinition, NodeSpec, OutputSpec, Result
+from .sockets import Choice, File, Float, Hidden, Int, Out, Socket, Text, Toggle, Widget
+
+PLAIN_TYPES: dict[object, Widget] = {int: Int(), float: Float(), str: Text(), bool: Toggle()}
+"""Annotations without a marker that stand for a widget."""
+
+MISSING = inspect.Parameter.empty
+
+
+def define(
+    target: object,
+    given: dict[str, object],
+    *,
+    fingerprint: Callable[..., object] | None,
+    validate: Callable[..., object] | None,
+) -> NodeDefinition:
+    """Build the definition of a decorated function or class from its signature and docstring."""
+    is_class = inspect.isclass(target)
+    run = getattr(target, "run", None) if is_class else target
+    if not callable(run):
+        raise NodeDefinitionError(f"Node {given['id']!r}: the class has no method run.")
+    if is_class:
+        fingerprint = fingerprint or getattr(target, "fingerprint", None)
+        validate = validate or getattr(target, "validate", None)
+    check_lazy = getattr(target, "check_lazy", None) if is_class else None
+    inputs, context_parameter = _inputs(run, str(given["id"]), is_method=is_class)
+    validates, checks_types = _validator_parameters(validate)
+    spec = msgspec.convert(
+        {
+            **given,
+            "description": given["description"] if given["description"] is not None else _summary(target),
+            "inputs": [msgspec.to_builtins(i) for i in inputs],
+            "outputs": [msgspec.to_builtins(o) for o in _outputs(run, str(given["id"]))],
+            "has_fingerprint": fingerprint is not None,
+            "has_lazy_check": check_lazy is not None,
+            "validates": validates,
+            "checks_types": checks_types,
+        },
+        NodeSpec,
+    )
+    return NodeDefinition(
+        spec=spec,
+        run=run if is_class else _without_instance(run),
+        create=target if inspect.isclass(target) else None,
+        is_async=inspect.iscoroutinefunction(run),
+        context_parameter=context_parameter,
+        check_lazy=check_lazy,
+        fingerprint=_plain(target, "fingerprint", fingerprint, is_class=is_class),
+        validate=_plain(target, "validate", validate, is_class=is_class),
+    )
+
+
+def _without_instance(function: Callable[..., object]) -> Callable[..., object]:
+    if inspect.iscoroutinefunction(function):
+
+        async def run_async(_: object, /, **inputs: object) -> object:
+            return await function(**inputs)
+
+        return run_async
+
+    def run(_: object, /, **inputs: object) -> object:
+        return function(**inputs)
+
+    return run
+
+
+def _plain(
+    target: object, name: str, function: Callable[..., object] | None, *, is_class: bool
+) -> Callable[..., object] | None:
+    """A callable that takes the instance first, whether it was a method, a static method or a function."""
+    if function is None:
+        return None
+    raw = inspect.getattr_static(target, name, None) if is_class else None
+    is_method = raw is not None and not isinstance(raw, (staticmethod, classmethod))
+    return function if is_method else _without_instance(function)
+
+
+def _validator_parameters(validate: Callable[..., object] | None) -> tuple[list[str] | None, bool]:
+    if validate is None:
+        return None, False
+    parameters = inspect.signature(validate).parameters
+    names = [n for n, p in parameters.items() if n != "self" and p.kind is not p.VAR_KEYWORD]
+    wants_types = "input_types" in names
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        names.append("*")
+    return [n for n in names if n != "input_types"], wants_types
+
+
+def _summary(target: object) -> str:
+    return (inspect.getdoc(target) or "").split("\n\n")[0].replace("\n", " ")
+
+
+def _inputs(run: Callable[..., object], id: str, *, is_method: bool) -> tuple[list[InputSpec], str | None]:
+    hints = _hints(run, id)
+    specs, context = [], None
+    for position, parameter in enumerate(inspect.signature(run).parameters.values()):
+        if (is_method and position == 0) or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        if parameter.name not in hints:
+            raise NodeDefinitionError(f"Node {id!r}: parameter {parameter.name!r} has no annotation.")
+        hint = hints[parameter.name]
+        if hint is NodeContext:
+            context = parameter.name
+            continue
+        specs.append(_input(id, parameter.name, hint, parameter.default))
+    return specs, context
+
+
+def _hints(run: Callable[..., object], id: str) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(run, localns={"NodeContext": NodeContext}, include_extras=True)
+    except NameError as error:
+        raise NodeDefinitionError(
+            f"Node {id!r}: an annotation can't be resolved: {error}.",
+            hint="Import the types of a node's parameters at run time, not under TYPE_CHECKING.",
+        ) from error
+
+
+def _unwrap(hint: object) -> tuple[object, list[object]]:
+    """Take ``None`` out of a union and Annotated apart: the Python type and its markers."""
+    if get_origin(hint) in (Union, types.UnionType):
+        rest = [a for a in get_args(hint) if a is not type(None)]
+        if len(rest) == 1:
+            return _unwrap(rest[0])
+    if get_origin(hint) is Annotated:
+        base, *markers = get_args(hint)
+        inner, more = _unwrap(base)
+        return inner, [*markers, *more]
+    return hint, []
+
+
+def _input(id: str, name: str, hint: object, default: object) -> InputSpec:
+    base, markers = _unwrap(hint)
+    group: typing.Literal["required", "optional"] = "required" if default is MISSING else "optional"
+    for marker in markers:
+        if isinstance(marker, Hidden):
+            return InputSpec(name=name, type=marker.kind, group="hidden")
+    for marker in markers:
+        if isinstance(marker, Socket):
+            return _socket_input(name, marker, group)
+        if isinstance(marker, Widget):
+            return _widget_input(name, marker, group, default)
+    plain = _literal_choice(base) or (PLAIN_TYPES.get(base) if isinstance(base, type) else None)
+    if plain is None:
+        raise NodeDefinitionError(
+            f"Node {id!r}: parameter {name!r} has a type that is no socket: {base!r}.",
+            hint="Use a type of comfykernel_sdk.sockets or Annotated[..., Socket('MY_TYPE')].",
+        )
+    return _widget_input(name, plain, group, default)
+
+
+def _literal_choice(base: object) -> Choice | None:
+    return Choice(*get_args(base)) if get_origin(base) is typing.Literal else None
+
+
+def _socket_input(name: str, socket: Socket, group: typing.Literal["required", "optional"]) -> InputSpec:
+    options: JsonObject = dict(socket.options)
+    for key, value in (("tooltip", socket.tooltip), ("lazy", socket.lazy or None), ("rawLink", socket.raw_link or None),
+                       ("forceInput", socket.force_input or None)):  # fmt: skip
+        if value is not None:
+            options[key] = value
+    shown = options if options or not socket.bare else None
+    return InputSpec(
+        name=name, type=socket.type, group=group, options=shown, lazy=socket.lazy, raw_link=socket.raw_link
+    )
+
+
+OPTION_NAMES = {
+    "dynamic_prompts": "dynamicPrompts",
+    "force_input": "forceInput",
+}
+"""Fields of widgets whose name in object_info differs."""
+
+WIDGET_OPTIONS = (
+    "default", "min", "max", "step", "round", "display", "multiline", "dynamic_prompts", "placeholder", "label_on",
+    "label_off", "control_after_generate", "force_input", "lazy", "tooltip",
+)  # fmt: skip
+
+
+def _widget_input(
+    name: str, widget: Widget, group: typing.Literal["required", "optional"], default: object
+) -> InputSpec:
+    options: JsonObject = {}
+    for field in WIDGET_OPTIONS:
+        value = getattr(widget, field, None)
+        if value is not None and value is not False or (field in ("default", "multiline", "dynamic_prompts") and value is False):
+            options[OPTION_NAMES.get(field, field)] = value
+    if "default" not in options and default is not MISSING and default is not None:
+        options["default"] = typing.cast(Json, default)
+    options.update(getattr(widget, "options", {}))
+    spec = InputSpec(name=name, type=widget.wire_type, group=group, options=options, lazy=getattr(widget, "lazy", False))
+    if isinstance(widget, Choice):
+        spec.choices = list(widget.values) or list(widget.extra)
+        spec.source, spec.kinds, spec.as_list = widget.source, list(widget.kinds), widget.as_list
+        if widget.bare and not options:
+            spec.options = None
+    elif isinstance(widget, File):
+        spec.choices, spec.source, spec.kinds, spec.as_list = [], "input", list(widget.kinds), True
+        options[widget.upload] = True
+    _check_range(name, spec)
+    return spec
+
+
+def _check_range(name: str, spec: InputSpec) -> None:
+    options = spec.options or {}
+    low, high, default = options.get("min"), options.get("max"), options.get("default")
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low > high:
+        raise NodeDefinitionError(f"Input {name!r}: min {low} is above max {high}.")
+    if isinstance(default, (int, float)) and not isinstance(default, bool):
+        if (isinstance(low, (int, float)) and default < low) or (isinstance(high, (int, float)) and default > high):
+            raise NodeDefinitionError(f"Input {name!r}: the default {default} is out of range {low} to {high}.")
+    fixed = spec.choices and not spec.source
+    if fixed and default is not None and default not in (spec.choices or []):
+        raise NodeDefinitionError(f"Input {name!r}: the default {default!r} is none of its choices.")
+
+
+def _outputs(run: Callable[..., object], id: str) -> list[OutputSpec]:
+    hint = _hints(run, id).get("return", MISSING)
+    if hint is MISSING:
+        raise NodeDefinitionError(f"Node {id!r}: the return type is not annotated.", hint="'-> None' for no outputs.")
+    return [_output(id, part) for part in _output_hints(hint)]
+
+
+def _output_hints(hint: object) -> list[object]:
+    """The annotation of every output: a tuple's items, what Result holds, the members of a union that are values."""
+    origin = get_origin(hint)
+    if hint is None or hint is type(None):
+        return []
+    if origin in (Union, types.UnionType):
+        rest = [a for a in get_args(hint) if a not in (Expansion, Blocker, type(None))]
+        plain = [a for a in rest if get_origin(a) is not Result] or rest
+        return _output_hints(plain[0]) if plain else []
+    if origin is Result:
+        return _output_hints(get_args(hint)[0])
+    if hint is Result:
+        return []
+    if origin is tuple:
+        return [part for part in get_args(hint) if part is not Ellipsis]
+    return [hint]
+
+
+def _output(id: str, hint: object) -> OutputSpec:
+    base, markers = _unwrap(hint)
+    out = next((m for m in markers if isinstance(m, Out)), Out())
+    is_list = out.is_list
+    if get_origin(base) is list and not any(isinstance(m, (Socket, Widget)) for m in markers):
+        base, inner = _unwrap(get_args(base)[0])
+        markers, is_list = [*markers, *inner], True
+    marker = next((m for m in markers if isinstance(m, (Socket, Widget))), None) or PLAIN_TYPES.get(base)
+    wire = out.type or (marker.type if isinstance(marker, Socket) else marker.wire_type if marker else None)
+    if wire is None:
+        raise NodeDefinitionError(f"Node {id!r}: an output has a type that is no socket: {base!r}.")
+    return OutputSpec(type=wire, name=out.name or wire, is_list=is_list, tooltip=out.tooltip)

@@ -1,0 +1,108 @@
+"""Hook specifications: what a plugin may give, and the moments it may hear of.
+
+A plugin is an entry point of one of the groups below; its object (usually the module ``plugin``) holds functions
+marked with :data:`hookimpl`. The entry point's name is the word used in the configuration. A function takes only the
+arguments that it needs, by name.
+
+========================== ======================================== ==========================
+group                      gives                                    loaded in
+========================== ======================================== ==========================
+``comfykernel.nodes``      nodes                                    workers
+``comfykernel.storage``    a storage                                server and workers, chosen
+``comfykernel.transports`` a transport                              server, chosen
+``comfykernel.schedulers`` a scheduler                              server, chosen
+``comfykernel.plugins``    anything else: model folders, commands,  server and workers
+                           web directories, listeners
+========================== ======================================== ==========================
+
+When an implementation raises, its plugin is marked as failed with the traceback, the log says so, and everything
+else goes on (with ``plugins.strict`` the error is raised).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import pluggy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import click
+
+    from .nodes import NodePack
+    from .scheduler import SchedulerFactory
+    from .settings import Settings
+    from .storage import StorageFactory
+    from .transport import BusEvent, Kernel, TransportFactory
+
+PROJECT: Final = "comfykernel"
+
+NODES_GROUP: Final = "comfykernel.nodes"
+STORAGE_GROUP: Final = "comfykernel.storage"
+TRANSPORTS_GROUP: Final = "comfykernel.transports"
+SCHEDULERS_GROUP: Final = "comfykernel.schedulers"
+PLUGINS_GROUP: Final = "comfykernel.plugins"
+GROUPS: Final = (NODES_GROUP, STORAGE_GROUP, TRANSPORTS_GROUP, SCHEDULERS_GROUP, PLUGINS_GROUP)
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+RegisterNodes: TypeAlias = "Callable[[NodePack], None]"
+RegisterStorage: TypeAlias = "Callable[[str, StorageFactory], None]"
+RegisterTransport: TypeAlias = "Callable[[str, TransportFactory], None]"
+RegisterScheduler: TypeAlias = "Callable[[str, SchedulerFactory], None]"
+RegisterModelFolder: TypeAlias = "Callable[[str, Path], None]"
+RegisterCommand: TypeAlias = "Callable[[click.Command], None]"
+
+
+@hookspec
+def register_nodes(register: RegisterNodes, settings: Settings) -> None:
+    """Give node packs. Called once in every worker, before it is ready; may import torch and take its time.
+
+    ``register(pack)`` raises NodeDefinitionError when the pack's name is taken.
+    """
+
+
+@hookspec
+def register_storage(register: RegisterStorage) -> None:
+    """Give a storage. Called in the server and in every worker; ``register(name, factory)``."""
+
+
+@hookspec
+def register_transports(register: RegisterTransport) -> None:
+    """Give a transport. Called in the server; ``register(name, factory)``; the factory may import its library."""
+
+
+@hookspec
+def register_schedulers(register: RegisterScheduler) -> None:
+    """Give a scheduler. Called in the server; ``register(name, factory)``."""
+
+
+@hookspec
+def register_model_folders(register: RegisterModelFolder, settings: Settings) -> None:
+    """Add directories to model folders. Called in the server and in every worker after the storage is made.
+
+    ``register("checkpoints", path)`` searches ``path`` after the user's own folders.
+    """
+
+
+@hookspec
+def register_commands(register: RegisterCommand) -> None:
+    """Add commands to ``comfykernel``. Called when the command line is built; must import nothing heavy."""
+
+
+@hookspec
+def on_startup(kernel: Kernel) -> None:
+    """The server's transports listen. Called in the server, once."""
+
+
+@hookspec
+def on_event(event: BusEvent) -> None:
+    """Something happened to a job or to the queue. Called in the server on its event loop: must not block."""
+
+
+@hookspec
+def on_shutdown(kernel: Kernel) -> None:
+    """The server stops; transports are still open. Called in the server, once."""

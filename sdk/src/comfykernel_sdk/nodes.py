@@ -1,0 +1,269 @@
+"""Nodes: typed functions or classes, the plain data that describes them, and packs of them.
+
+A node is a function whose signature says everything::
+
+    @node("ImageInvert", category="image", display_name="Invert Image")
+    def image_invert(image: Image) -> Image:
+        \"\"\"Turn every colour into its complement.\"\"\"
+        return 1.0 - image
+
+A parameter without a Python default is a required input, one with a default an optional one. A parameter of type
+:class:`~comfykernel_sdk.context.NodeContext` is no input: the engine hands the context of the run. Several outputs
+are a tuple; a node that shows something returns :class:`Result`; one that expands returns
+:class:`~comfykernel_sdk.graph.Expansion`. A coroutine function overlaps with other nodes.
+
+The class form is for nodes with state or extra methods: ``run`` is the function; ``check_lazy`` names the lazy inputs
+that are needed now (those not known yet arrive as ``None``); ``fingerprint`` gives a value that changes when the
+node must run again (NaN: always); ``validate`` checks constants before the prompt is accepted and returns ``True`` or
+a text that says what is wrong. The instance lives as long as the node stays in the worker's cache.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, overload
+
+import msgspec
+
+from .graph import Expansion
+from .json_types import Json, JsonObject
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., object])
+C = TypeVar("C", bound=type)
+
+InputGroup: TypeAlias = Literal["required", "optional", "hidden"]
+
+
+class InputSpec(msgspec.Struct, kw_only=True):
+    """One input of a node.
+
+    ``type`` is the wire type (for ``hidden`` the kind of value); ``choices`` the allowed values of a list;
+    ``source`` names a list that the storage resolves (``kinds`` narrows files of the input folder, ``choices`` are
+    then appended to it); ``as_list`` writes the choices where the type stands; ``options`` are shown to clients as
+    they are, ``None`` leaves them out.
+    """
+
+    name: str
+    type: str
+    group: InputGroup = "required"
+    choices: list[Json] | None = None
+    source: str | None = None
+    kinds: list[str] = []
+    as_list: bool = True
+    options: JsonObject | None = None
+    lazy: bool = False
+    raw_link: bool = False
+
+    def has_default(self) -> bool:
+        """Whether the options name a default value."""
+        return bool(self.options) and "default" in (self.options or {})
+
+
+class OutputSpec(msgspec.Struct, kw_only=True):
+    """One output of a node."""
+
+    type: str
+    name: str
+    is_list: bool = False
+    tooltip: str | None = None
+
+
+class NodeSpec(msgspec.Struct, kw_only=True):
+    """Everything about a node except its code: plain data that crosses processes and is kept on disk.
+
+    ``validates`` lists the parameter names of the node's own validator (``["*"]`` when it takes any), ``None``
+    without one; ``checks_types`` says that the validator replaces the check of linked types.
+    """
+
+    id: str
+    display_name: str | None = None
+    category: str = ""
+    description: str = ""
+    inputs: list[InputSpec] = []
+    outputs: list[OutputSpec] = []
+    output_node: bool = False
+    input_is_list: bool = False
+    deprecated: bool | None = None
+    experimental: bool | None = None
+    api_node: bool | None = None
+    python_module: str = ""
+    distribution: str = ""
+    version: str = ""
+    volatile: bool = False
+    has_fingerprint: bool = False
+    has_lazy_check: bool = False
+    validates: list[str] | None = None
+    checks_types: bool = False
+    accepts_any_input: bool = False
+    search_aliases: list[str] = []
+    extra: JsonObject = {}
+
+    def input(self, name: str) -> InputSpec | None:
+        """The input of this name, or ``None``."""
+        return next((i for i in self.inputs if i.name == name), None)
+
+
+class Result(Generic[T]):
+    """Outputs together with something to show: ``Result(image, ui={"text": ["done"]})``.
+
+    As a return annotation, ``Result[Image]`` or ``Result[tuple[Image, Mask]]`` declares the outputs,
+    ``Result[None]`` a node without any.
+    """
+
+    __slots__ = ("ui", "values")
+
+    def __init__(self, *values: object, ui: JsonObject | None = None) -> None:
+        self.values = values
+        self.ui = ui
+
+
+class Blocker:
+    """Given out instead of a value: nodes that would use it do not run. A message makes them fail with it."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: str | None = None) -> None:
+        self.message = message
+
+
+class NodeDefinition(msgspec.Struct, kw_only=True):
+    """A node that can run: its spec and its code.
+
+    ``create`` makes the instance that is kept while the node stays cached (``None`` for functions); ``run`` is called
+    as ``run(instance, **inputs)`` and gives values, a :class:`Result`, an :class:`Expansion` or a coroutine of them.
+    ``context_parameter`` names the parameter that gets the :class:`~comfykernel_sdk.context.NodeContext`. The
+    optional callables are called in the same way with the instance first.
+    """
+
+    spec: NodeSpec
+    run: Callable[..., object]
+    create: Callable[[], object] | None = None
+    is_async: bool = False
+    context_parameter: str | None = None
+    check_lazy: Callable[..., object] | None = None
+    fingerprint: Callable[..., object] | None = None
+    validate: Callable[..., object] | None = None
+
+
+class NodePack:
+    """A set of nodes under one name, usually a distribution; what a plugin registers."""
+
+    def __init__(self, name: str, nodes: Iterable[object] = (), *, web_directory: str | None = None) -> None:
+        self.name = name
+        self.web_directory = web_directory
+        self.nodes: dict[str, NodeDefinition] = {}
+        for item in nodes:
+            self.add(item)
+
+    def add(self, item: object) -> NodeDefinition:
+        """Add a definition, or a function or class decorated with :func:`node`.
+
+        Raises:
+            NodeDefinitionError: ``item`` is no node, or its id is taken in this pack.
+        """
+        from .errors import NodeDefinitionError
+
+        definition = item if isinstance(item, NodeDefinition) else definition_of(item)
+        if definition.spec.id in self.nodes:
+            raise NodeDefinitionError(f"Pack {self.name} has two nodes with the id {definition.spec.id!r}.")
+        self.nodes[definition.spec.id] = definition
+        return definition
+
+    def add_module(self, module: object) -> None:
+        """Add every decorated function and class that the module itself defines, in the order of definition."""
+        for value in list(vars(module).values()):
+            if hasattr(value, "__comfykernel_node__") and value.__module__ == getattr(module, "__name__", None):
+                self.add(value)
+
+
+def definition_of(item: object) -> NodeDefinition:
+    """The definition behind a decorated function or class.
+
+    Raises:
+        NodeDefinitionError: ``item`` was not decorated with :func:`node`.
+    """
+    from .errors import NodeDefinitionError
+
+    found = getattr(item, "__comfykernel_node__", None)
+    if not isinstance(found, NodeDefinition):
+        raise NodeDefinitionError(f"{item!r} is no node.", hint="Decorate it with @node(...).")
+    return found
+
+
+class NodeDecorator(Protocol):
+    """What :func:`node` gives: leaves the function or class as it is and attaches the definition."""
+
+    @overload
+    def __call__(self, target: C) -> C: ...
+
+    @overload
+    def __call__(self, target: F) -> F: ...
+
+
+def node(
+    id: str,
+    *,
+    category: str = "",
+    display_name: str | None = None,
+    description: str | None = None,
+    output_node: bool = False,
+    input_is_list: bool = False,
+    volatile: bool = False,
+    deprecated: bool | None = None,
+    experimental: bool | None = None,
+    api_node: bool | None = None,
+    version: str = "",
+    accepts_any_input: bool = False,
+    fingerprint: Callable[..., object] | None = None,
+    validate: Callable[..., object] | None = None,
+    search_aliases: tuple[str, ...] = (),
+    python_module: str | None = None,
+) -> NodeDecorator:
+    """Declare a node.
+
+    Args:
+        id: the class_type in prompts; unique among all packs.
+        category: place in the menus, levels separated by ``/``.
+        display_name: title shown to people; ``None``: the id.
+        description: shown to people; ``None``: the docstring's first paragraph.
+        output_node: the node is a result by itself, so prompts may end in it.
+        input_is_list: the function gets every input as a list and is called once.
+        volatile: run again at every prompt, though nothing changed.
+        version: part of the signature of cached outputs: raise it when results change.
+        accepts_any_input: inputs that are not declared are handed over too (as ``**kwargs``).
+        fingerprint, validate: as the methods of the class form, for functions.
+
+    Raises:
+        NodeDefinitionError: the signature has a parameter without annotation, an unknown type or wrong options.
+    """
+    from ._signature import define
+
+    def decorate(target: object) -> object:
+        given: dict[str, object] = {
+            "id": id, "category": category, "display_name": display_name, "description": description,
+            "output_node": output_node, "input_is_list": input_is_list, "volatile": volatile,
+            "deprecated": deprecated, "experimental": experimental, "api_node": api_node, "version": version,
+            "accepts_any_input": accepts_any_input, "search_aliases": list(search_aliases),
+            "python_module": python_module or inspect.getmodule(target).__name__,  # type: ignore[union-attr]
+        }  # fmt: skip
+        definition = define(target, given, fingerprint=fingerprint, validate=validate)
+        target.__comfykernel_node__ = definition  # type: ignore[attr-defined]
+        return target
+
+    return decorate  # type: ignore[return-value]
+
+
+__all__ = [
+    "Blocker",
+    "Expansion",
+    "InputSpec",
+    "NodeDefinition",
+    "NodePack",
+    "NodeSpec",
+    "OutputSpec",
+    "Result",
+    "definition_of",
+    "node",
+]

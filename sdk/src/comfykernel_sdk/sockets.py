@@ -1,0 +1,247 @@
+"""The wire types of nodes as Python types, and widgets for annotations.
+
+A type checker sees the Python type (``Image`` is a torch tensor); the marker in the annotation says what clients
+see. Shapes: ``Image`` float32 [batch, height, width, channel] in 0..1; ``Mask`` float32 [batch, height, width] in
+0..1; ``Latent`` a mapping with ``samples`` [batch, channel, height, width]; ``Sigmas`` float32 [steps + 1], falling.
+Socket types whose value belongs to a library (``Model``, ``Clip``, ``Vae``, ...) are ``object`` here; a pack that
+knows better annotates ``Annotated[ItsClass, Socket("MODEL")]``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypedDict
+
+from .json_types import Json, JsonObject
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .context import NodeContext
+else:
+    Tensor = Any
+    NodeContext = object
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """Marks an annotation as a wire type. ``type`` may be several, separated by commas, or ``"*"`` for any.
+
+    ``options`` are shown to clients as they are; ``bare`` leaves the options out of object_info altogether.
+    """
+
+    type: str
+    name: str | None = None
+    tooltip: str | None = None
+    lazy: bool = False
+    raw_link: bool = False
+    force_input: bool = False
+    options: JsonObject = field(default_factory=dict)
+    bare: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Widget:
+    """Base of inputs that clients draw as a field. A subclass fixes the wire type."""
+
+    @property
+    def wire_type(self) -> str:
+        """The type name in object_info."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Int(Widget):
+    """A whole number between ``min`` and ``max``, both included."""
+
+    default: int | None = None
+    min: int | None = None
+    max: int | None = None
+    step: int | None = None
+    display: Literal["number", "slider", "color"] | None = None
+    control_after_generate: bool = False
+    tooltip: str | None = None
+    force_input: bool = False
+    lazy: bool = False
+    options: JsonObject = field(default_factory=dict)
+
+    @property
+    def wire_type(self) -> str:
+        """``INT``."""
+        return "INT"
+
+
+@dataclass(frozen=True, slots=True)
+class Float(Widget):
+    """A number between ``min`` and ``max``, both included; ``round`` is the precision that clients keep."""
+
+    default: float | None = None
+    min: float | None = None
+    max: float | None = None
+    step: float | None = None
+    round: float | None = None
+    display: Literal["number", "slider"] | None = None
+    tooltip: str | None = None
+    force_input: bool = False
+    lazy: bool = False
+    options: JsonObject = field(default_factory=dict)
+
+    @property
+    def wire_type(self) -> str:
+        """``FLOAT``."""
+        return "FLOAT"
+
+
+@dataclass(frozen=True, slots=True)
+class Text(Widget):
+    """A text; ``multiline`` and ``dynamic_prompts`` are shown to clients when they are not ``None``."""
+
+    default: str | None = None
+    multiline: bool | None = None
+    dynamic_prompts: bool | None = None
+    placeholder: str | None = None
+    tooltip: str | None = None
+    force_input: bool = False
+    lazy: bool = False
+    options: JsonObject = field(default_factory=dict)
+
+    @property
+    def wire_type(self) -> str:
+        """``STRING``."""
+        return "STRING"
+
+
+@dataclass(frozen=True, slots=True)
+class Toggle(Widget):
+    """A yes or no."""
+
+    default: bool | None = None
+    label_on: str | None = None
+    label_off: str | None = None
+    tooltip: str | None = None
+    force_input: bool = False
+    lazy: bool = False
+    options: JsonObject = field(default_factory=dict)
+
+    @property
+    def wire_type(self) -> str:
+        """``BOOLEAN``."""
+        return "BOOLEAN"
+
+
+class Choice(Widget):
+    """One of several values: listed here, or a named ``source`` that the storage resolves when asked.
+
+    Sources are model folders (``"checkpoints"``, ``"loras"`` ...) and ``"input"`` (files of the input folder,
+    narrowed by ``kinds`` such as ``("image",)``). ``extra`` values are appended to those of a source.
+    ``as_list`` writes the choices where the type stands, the form that servers check; otherwise the type is
+    ``COMBO`` with ``options`` and any value is let through.
+    """
+
+    __slots__ = ("as_list", "bare", "default", "extra", "kinds", "lazy", "options", "source", "tooltip", "values")
+
+    def __init__(
+        self,
+        *values: str | int | float | bool,
+        default: str | int | float | bool | None = None,
+        source: str | None = None,
+        kinds: tuple[str, ...] = (),
+        extra: tuple[str, ...] = (),
+        tooltip: str | None = None,
+        as_list: bool = True,
+        bare: bool = False,
+        lazy: bool = False,
+        options: JsonObject | None = None,
+    ) -> None:
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "default", default)
+        object.__setattr__(self, "source", source)
+        object.__setattr__(self, "kinds", kinds)
+        object.__setattr__(self, "extra", extra)
+        object.__setattr__(self, "tooltip", tooltip)
+        object.__setattr__(self, "as_list", as_list)
+        object.__setattr__(self, "bare", bare)
+        object.__setattr__(self, "lazy", lazy)
+        object.__setattr__(self, "options", options or {})
+
+    if TYPE_CHECKING:
+        values: tuple[str | int | float | bool, ...]
+        default: str | int | float | bool | None
+        source: str | None
+        kinds: tuple[str, ...]
+        extra: tuple[str, ...]
+        tooltip: str | None
+        as_list: bool
+        bare: bool
+        lazy: bool
+        options: JsonObject
+
+    @property
+    def wire_type(self) -> str:
+        """``COMBO``."""
+        return "COMBO"
+
+
+@dataclass(frozen=True, slots=True)
+class File(Widget):
+    """A file of the input folder that clients may also upload; ``upload`` is the kind of upload button."""
+
+    kinds: tuple[str, ...] = ("image",)
+    upload: Literal["image_upload", "audio_upload", "video_upload"] = "image_upload"
+    default: str | None = None
+    tooltip: str | None = None
+    options: JsonObject = field(default_factory=dict)
+
+    @property
+    def wire_type(self) -> str:
+        """``COMBO``."""
+        return "COMBO"
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """An input that the engine fills: ``PROMPT``, ``EXTRA_PNGINFO``, ``UNIQUE_ID``, ``DYNPROMPT`` or a token name."""
+
+    kind: Literal["PROMPT", "EXTRA_PNGINFO", "UNIQUE_ID", "DYNPROMPT", "AUTH_TOKEN_COMFY_ORG", "API_KEY_COMFY_ORG"]
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """Names and describes one output; ``is_list`` says that the value is a list whose items go on one by one."""
+
+    name: str | None = None
+    tooltip: str | None = None
+    is_list: bool = False
+    type: str | None = None
+
+
+class LatentDict(TypedDict, total=False):
+    """A batch of latents.
+
+    ``samples``: [batch, channel, height, width]; ``noise_mask``: [batch, 1, height, width] or [batch, height,
+    width], 1 where noise may be put; ``batch_index``: the index of each sample in the batch that it was cut from.
+    """
+
+    samples: Tensor
+    noise_mask: Tensor
+    batch_index: list[int]
+
+
+Image: TypeAlias = Annotated[Tensor, Socket("IMAGE")]
+Mask: TypeAlias = Annotated[Tensor, Socket("MASK")]
+Latent: TypeAlias = Annotated[LatentDict, Socket("LATENT")]
+Sigmas: TypeAlias = Annotated[Tensor, Socket("SIGMAS")]
+Model: TypeAlias = Annotated[Any, Socket("MODEL")]
+Clip: TypeAlias = Annotated[Any, Socket("CLIP")]
+Vae: TypeAlias = Annotated[Any, Socket("VAE")]
+Conditioning: TypeAlias = Annotated[Any, Socket("CONDITIONING")]
+ControlNet: TypeAlias = Annotated[Any, Socket("CONTROL_NET")]
+ClipVision: TypeAlias = Annotated[Any, Socket("CLIP_VISION")]
+Noise: TypeAlias = Annotated[Any, Socket("NOISE")]
+Guider: TypeAlias = Annotated[Any, Socket("GUIDER")]
+Sampler: TypeAlias = Annotated[Any, Socket("SAMPLER")]
+AnyValue: TypeAlias = Annotated[object, Socket("*")]
+
+UniqueId: TypeAlias = Annotated[str, Hidden("UNIQUE_ID")]
+PromptGraph: TypeAlias = Annotated["dict[str, Json] | None", Hidden("PROMPT")]
+ExtraPngInfo: TypeAlias = Annotated["dict[str, Json] | None", Hidden("EXTRA_PNGINFO")]
