@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Graph: TypeAlias = dict[str, JsonObject]
 """Node id -> ``{"class_type": str, "inputs": {...}}`` and whatever else the client sent along (``_meta`` ...)."""
 
-Link: TypeAlias = "list[Json]"
+Link: TypeAlias = list[Json]
 """``[node id, output index]``: the value comes from that output."""
 
 

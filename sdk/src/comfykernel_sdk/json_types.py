@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
-JsonObject: TypeAlias = "dict[str, Json]"
+if TYPE_CHECKING:
+    Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+    JsonObject: TypeAlias = dict[str, Json]
+else:
+    # msgspec reads annotations at run time and knows no recursive aliases.
+    Json = Any
+    JsonObject = dict[str, Any]

@@ -23,7 +23,7 @@ else:
     NodeContext = object
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Socket:
     """Marks an annotation as a wire type. ``type`` may be several, separated by commas, or ``"*"`` for any.
 
@@ -40,7 +40,7 @@ class Socket:
     bare: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Widget:
     """Base of inputs that clients draw as a field. A subclass fixes the wire type."""
 
@@ -50,7 +50,7 @@ class Widget:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Int(Widget):
     """A whole number between ``min`` and ``max``, both included."""
 
@@ -71,7 +71,7 @@ class Int(Widget):
         return "INT"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Float(Widget):
     """A number between ``min`` and ``max``, both included; ``round`` is the precision that clients keep."""
 
@@ -92,7 +92,7 @@ class Float(Widget):
         return "FLOAT"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Text(Widget):
     """A text; ``multiline`` and ``dynamic_prompts`` are shown to clients when they are not ``None``."""
 
@@ -111,7 +111,7 @@ class Text(Widget):
         return "STRING"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Toggle(Widget):
     """A yes or no."""
 
@@ -182,7 +182,7 @@ class Choice(Widget):
         return "COMBO"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class File(Widget):
     """A file of the input folder that clients may also upload; ``upload`` is the kind of upload button."""
 
@@ -198,14 +198,14 @@ class File(Widget):
         return "COMBO"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Hidden:
     """An input that the engine fills: ``PROMPT``, ``EXTRA_PNGINFO``, ``UNIQUE_ID``, ``DYNPROMPT`` or a token name."""
 
     kind: Literal["PROMPT", "EXTRA_PNGINFO", "UNIQUE_ID", "DYNPROMPT", "AUTH_TOKEN_COMFY_ORG", "API_KEY_COMFY_ORG"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Out:
     """Names and describes one output; ``is_list`` says that the value is a list whose items go on one by one."""
 
