@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import click
 
     from .nodes import NodePack
-    from .scheduler import SchedulerFactory
+    from .scheduler import DeviceStatus, SchedulerFactory
     from .settings import Settings
     from .storage import StorageFactory
     from .transport import BusEvent, Kernel, TransportFactory
@@ -106,3 +106,18 @@ def on_event(event: BusEvent) -> None:
 @hookspec
 def on_shutdown(kernel: Kernel) -> None:
     """The server stops; transports are still open. Called in the server, once."""
+
+
+@hookspec
+def free_memory(unload_models: bool) -> None:
+    """Give memory back. Called in a worker between two prompts; ``unload_models``: models that are loaded, too."""
+
+
+@hookspec
+def model_memory() -> int:
+    """How many bytes of loaded models this plugin holds. Called in a worker after each prompt."""
+
+
+@hookspec
+def device_status() -> DeviceStatus | None:
+    """The device of this worker with its memory, from a plugin that knows it. Called in a worker."""
