@@ -1,0 +1,65 @@
+"""Errors of the diffusion library.
+
+DiffusionError
+    UnknownSampler
+    UnknownSchedule
+    CheckpointError
+    PromptError
+    LatentShapeError
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class DiffusionError(Exception):
+    """Base of all errors raised on bad input; `type` is stable, `hint` says what to do about it."""
+
+    type = "diffusion_error"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(f"{message} {hint}".strip())
+        self.message = message
+        self.hint = hint
+
+
+class UnknownSampler(DiffusionError, ValueError):
+    """Raised when a sampler name is not in the registry."""
+
+    type = "unknown_sampler"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"There is no sampler {name!r}.", f"Known samplers: {', '.join(known)}.")
+
+
+class UnknownSchedule(DiffusionError, ValueError):
+    """Raised when a schedule name is not in the registry."""
+
+    type = "unknown_schedule"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"There is no schedule {name!r}.", f"Known schedules: {', '.join(known)}.")
+
+
+class CheckpointError(DiffusionError):
+    """Raised when a model file cannot be read or is not of a known kind; `path` names the file."""
+
+    type = "invalid_checkpoint"
+
+    def __init__(self, path: object, message: str, hint: str = "", *, type: str = "invalid_checkpoint") -> None:
+        super().__init__(f"{path}: {message}", hint)
+        self.path = str(path)
+        self.type = type
+
+
+class PromptError(DiffusionError, ValueError):
+    """Raised when a prompt cannot be tokenized."""
+
+    type = "invalid_prompt"
+
+
+class LatentShapeError(DiffusionError, ValueError):
+    """Raised when a latent, mask or image has a shape that the operation cannot take."""
+
+    type = "invalid_shape"

@@ -1,0 +1,67 @@
+"""Noise for sampling: start noise, Gaussian noise per step, and Brownian noise for SDE solvers.
+
+All of it is drawn on the CPU from the seed, so that a run gives the same picture on every device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+# Draws standard normal noise, in the shape of the latent, for the interval between two sigmas.
+NoiseSampler = Callable[[Tensor, Tensor], Tensor]
+
+
+
+def start_noise(latent: Tensor, seed: int, batch_index: Sequence[int] | None = None) -> Tensor:
+    """Standard normal noise in the latent's shape and dtype, on the CPU.
+
+    Parameters:
+        latent: [batch, channel, ...]
+        seed: 0 .. 2**64 - 1
+        batch_index: row i gets the noise that row batch_index[i] of a larger batch would get; equal indices
+            give equal rows.
+    """
+    generator = torch.Generator(device="cpu").manual_seed(seed)
+    if batch_index is None:
+        return _normal(latent.shape, latent.dtype, generator)
+    row_shape = (1, *latent.shape[1:])
+    rows = [_normal(row_shape, latent.dtype, generator) for _ in range(max(batch_index) + 1)]
+    return torch.cat([rows[i] for i in batch_index])
+
+
+def _normal(shape: Sequence[int], dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+    return torch.randn(tuple(shape), dtype=dtype, layout=torch.strided, generator=generator, device="cpu")
+
+
+def gaussian_noise(x: Tensor, seed: int, *, skip: int = 0) -> NoiseSampler:
+    """Fresh standard normal noise at each call; `skip` draws of the same shape are thrown away first.
+
+    The first draw of a seed equals the start noise of the same seed: results in the field depend on it.
+    """
+    generator = torch.Generator(device="cpu").manual_seed(seed)
+    for _ in range(skip):
+        _normal(x.shape, x.dtype, generator)
+    return lambda _sigma, _sigma_next: _normal(x.shape, x.dtype, generator).to(x.device)
+
+
+def brownian_noise(x: Tensor, sigmas: Tensor, seed: int) -> NoiseSampler:
+    """Noise of a Brownian motion over sigma, normalised to unit variance per interval.
+
+    The same interval always gives the same noise, and neighbouring intervals add up, so a run with other
+    steps follows the same path (torchsde's BrownianTree; Li et al. 2020, arXiv:2001.01328).
+    """
+    from torchsde import BrownianTree
+
+    low, high = float(sigmas[sigmas > 0].min()), float(sigmas.max())
+    start = torch.zeros_like(x, device="cpu")
+    tree = BrownianTree(low, start, high, entropy=seed)
+
+    def sample(sigma: Tensor, sigma_next: Tensor) -> Tensor:
+        a, b = sorted((float(sigma), float(sigma_next)))
+        sign = 1.0 if float(sigma) < float(sigma_next) else -1.0
+        return (sign * tree(a, b) / (b - a) ** 0.5).to(x.device)
+
+    return sample
