@@ -65,6 +65,8 @@ class FileStore(Protocol):
     def numbered(self, prefix: str, kind: FileKind, *, width: int = 0, height: int = 0) -> NumberedName:
         """Place for the next files of ``prefix``: the highest existing counter + 1, folders in the prefix created.
 
+        Nothing is reserved: write with :meth:`write_numbered`, and show the name that it returns.
+
         ``%width% %height% %year% %month% %day% %hour% %minute% %second%`` are replaced.
         """
 
@@ -73,6 +75,14 @@ class FileStore(Protocol):
 
         Without ``overwrite`` a name that is taken gives the existing file when its content is the same, else a new
         name ``NAME (1).EXT``. Returns the file that holds the data.
+        """
+
+    def write_numbered(
+        self, place: NumberedName, suffix: str, data: bytes, *, offset: int = 0, batch_number: int = 0
+    ) -> FileRef:
+        """Write a whole file under the first number from ``place.counter + offset`` on that is free.
+
+        The name is taken and filled in one step: two workers that save under one prefix never get the same name.
         """
 
     def open(self, ref: FileRef) -> BinaryIO:
@@ -88,7 +98,7 @@ class FileStore(Protocol):
         """A file by the text that node inputs hold: ``sub/name.png``, with `` [output]`` etc. at its end."""
 
     def list(self, kind: FileKind, *, recursive: bool = False) -> Iterator[FileInfo]:
-        """The files of a kind (with ``recursive`` of its subfolders too)."""
+        """The files of a kind (with ``recursive`` of its subfolders too), the newest first."""
 
     def delete(self, ref: FileRef) -> None:
         """Remove a file."""
@@ -167,13 +177,17 @@ class UserStore(Protocol):
 
 
 class JobStore(Protocol):
-    """Durable jobs and their events. A method that changes something returns when the change is on disk."""
+    """Durable jobs and their events. A method that changes something returns when the change is on disk.
+
+    ``start``, ``requeue`` and ``finish`` raise ``NotFound`` for an unknown job and ``Conflict`` for one that has ended.
+    """
 
     async def add(self, job: Job) -> Job:
         """Keep a new job; assigns ``sequence``.
 
         Raises:
-            Conflict: ``prompt_id`` belongs to a job that waits or runs (one that has ended is replaced).
+            Conflict: ``prompt_id`` belongs to a job that waits or runs (one that has ended is replaced), or the
+                user has submitted another job with this idempotency key.
         """
 
     async def get(self, prompt_id: str) -> Job | None:
@@ -209,7 +223,7 @@ class JobStore(Protocol):
         """How many jobs have ended and are still kept."""
 
     async def append_events(self, prompt_id: str, events: list[NumberedEvent]) -> None:
-        """Keep events; numbers that are there already are replaced."""
+        """Keep events; numbers that are there already are replaced, events of an unknown job dropped."""
 
     def events(self, prompt_id: str, *, since: int = 0) -> AsyncIterator[NumberedEvent]:
         """The kept events with a number above ``since``, in order."""
