@@ -68,7 +68,8 @@ class NodeProgress(JobEvent, frozen=True, kw_only=True, tag="progress"):
     """State of one node.
 
     ``announce`` says what clients are told: ``state`` only the collected progress of all nodes, ``progress`` the
-    value of this node as well (a step that the node itself reported).
+    value of this node as well (a step that the node itself reported). With ``has_preview`` the next event is the
+    :class:`NodePreview` of the same step: some clients are sent the picture before the value.
     """
 
     place: NodePlace
@@ -76,6 +77,7 @@ class NodeProgress(JobEvent, frozen=True, kw_only=True, tag="progress"):
     max: float
     state: Literal["pending", "running", "finished", "error"]
     announce: Literal["state", "progress"] = "state"
+    has_preview: bool = False
 
 
 class NodePreview(JobEvent, frozen=True, kw_only=True, tag="preview"):

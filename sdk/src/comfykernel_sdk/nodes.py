@@ -232,7 +232,7 @@ def node(
         input_is_list: the function gets every input as a list and is called once.
         volatile: run again at every prompt, though nothing changed.
         version: part of the signature of cached outputs: raise it when results change.
-        accepts_any_input: inputs that are not declared are handed over too (as ``**kwargs``).
+        accepts_any_input: links to inputs that are not declared are handed over too (as ``**kwargs``).
         fingerprint, validate: as the methods of the class form, for functions.
 
     Raises:
