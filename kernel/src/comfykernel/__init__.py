@@ -1,1 +1,5 @@
 """The microkernel of comfykernel: configuration, plugins, catalog, validation, engine, jobs, command line."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

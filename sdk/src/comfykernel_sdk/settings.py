@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, TypeVar
 
 import msgspec
@@ -25,6 +26,12 @@ class PathSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The job database, the cached catalog and the log; by default ``user/comfykernel``."""
     extra_model_paths: tuple[str, ...] = ()
     """Files in the form of ``extra_model_paths.yaml``."""
+
+    def folder(self, name: Literal["models", "input", "output", "temp", "user", "state"]) -> Path:
+        """Where a folder is: as set, else at its usual place below ``base`` (``state``: below ``user``)."""
+        given = str(getattr(self, name))
+        usual = self.folder("user") / "comfykernel" if name == "state" else Path(self.base) / name
+        return Path(given) if given else usual
 
 
 class HttpSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -1,0 +1,163 @@
+"""The catalog in the server: known from the last start, replaced when a worker has told its nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import logging
+import mimetypes
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from comfykernel_sdk.errors import NotFound, Unavailable
+from comfykernel_sdk.json_types import Json, JsonObject
+from comfykernel_sdk.scheduler import Catalog
+from comfykernel_sdk.transport import Catalogued
+
+if TYPE_CHECKING:
+    from comfykernel_sdk.nodes import InputSpec, NodeSpec
+    from comfykernel_sdk.storage import Storage
+
+log = logging.getLogger(__name__)
+
+INPUT_SOURCE: Final = "input"
+CACHE_FILE: Final = "catalog.msgpack"
+FIRST_CATALOG_WAIT_S: Final = 120.0
+"""How long a client that asks for nodes waits for the first worker of a fresh installation."""
+
+
+class CatalogKeeper:
+    """Holds the catalog, resolves named choices, and keeps ready bytes of object_info."""
+
+    def __init__(self, storage: Storage, state_directory: Path, fingerprint: str) -> None:
+        self._storage = storage
+        self._path = state_directory / CACHE_FILE
+        self._known = asyncio.Event()
+        self._rendered: tuple[bytes, Catalogued] | None = None
+        self._problem = ""
+        self.catalog = Catalog()
+        self._load(fingerprint)
+
+    @property
+    def specs(self) -> dict[str, NodeSpec]:
+        """Class name -> spec of every known node."""
+        return self.catalog.nodes
+
+    def set(self, catalog: Catalog) -> None:
+        """Replace the catalog by what a worker told, and keep it for the next start."""
+        self.catalog = catalog
+        self._rendered = None
+        self._problem = ""
+        self._known.set()
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
+            temporary.write_bytes(msgspec.msgpack.encode(catalog))
+            temporary.replace(self._path)
+        except OSError as error:
+            log.warning("The catalog can't be kept in %s (%s): the next start waits for a worker.", self._path, error)
+
+    def report_problem(self, text: str) -> None:
+        """Why no worker can tell its nodes; whoever waits for the first catalog is told."""
+        self._problem = text
+        if text and not self.catalog.nodes:
+            self._known.set()
+
+    async def wait(self) -> None:
+        """Wait for the first catalog.
+
+        Raises:
+            Unavailable: it did not come; says why.
+        """
+        if self.catalog.nodes:
+            return
+        try:
+            async with asyncio.timeout(FIRST_CATALOG_WAIT_S):
+                await self._known.wait()
+        except TimeoutError:
+            self._problem = self._problem or f"No worker was ready within {FIRST_CATALOG_WAIT_S:g} s."
+        if not self.catalog.nodes:
+            self._known.clear()
+            raise Unavailable("The nodes are not known.", details=self._problem, hint="See `comfykernel plugins`.")
+
+    def choices(self, spec: InputSpec) -> list[Json] | None:
+        """Allowed values of an input: its own, after those of the source that it names."""
+        if spec.source is None:
+            return spec.choices
+        return [*self._source(spec.source, tuple(spec.kinds)), *(spec.choices or [])]
+
+    def _source(self, name: str, kinds: tuple[str, ...]) -> list[str]:
+        if name != INPUT_SOURCE:
+            try:
+                return self._storage.models.names(name)
+            except NotFound:
+                return []
+        names = (info.ref.filename for info in self._storage.files.list("input"))
+        return sorted(n for n in names if not kinds or (mimetypes.guess_type(n)[0] or "").split("/")[0] in kinds)
+
+    def object_info(self) -> Catalogued:
+        """All nodes as ready bytes; made again only when the catalog or a list of files has changed."""
+        sources = {
+            (i.source, tuple(i.kinds)) for s in self.specs.values() for i in s.inputs if i.source is not None
+        }
+        lists = {key: self._source(*key) for key in sorted(sources)}
+        state = hashlib.blake2b(msgspec.msgpack.encode(list(lists.items()))).digest()
+        if self._rendered is None or self._rendered[0] != state:
+            data = msgspec.json.encode({id: self.node_info(spec) for id, spec in self.specs.items()})
+            packed = gzip.compress(data, compresslevel=6, mtime=0)
+            etag = f'"{hashlib.blake2b(data, digest_size=16).hexdigest()}"'
+            self._rendered = (state, Catalogued(data, packed, etag))
+        return self._rendered[1]
+
+    def node_info(self, spec: NodeSpec) -> JsonObject:
+        """One node in the form of object_info."""
+        groups: dict[str, JsonObject] = {"required": {}}
+        for declared in spec.inputs:
+            groups.setdefault(declared.group, {})[declared.name] = self._input_info(declared)
+        info: JsonObject = {
+            "input": {name: groups[name] for name in ("required", "optional", "hidden") if name in groups},
+            "input_order": {n: list(groups[n]) for n in ("required", "optional", "hidden") if n in groups},
+            "output": [o.type for o in spec.outputs],
+            "output_is_list": [o.is_list for o in spec.outputs],
+            "output_name": [o.name for o in spec.outputs],
+            "name": spec.id,
+            "display_name": spec.display_name or spec.id,
+            "description": spec.description,
+            "python_module": spec.python_module,
+            "category": spec.category,
+            "output_node": spec.output_node,
+        }
+        if any(o.tooltip for o in spec.outputs):
+            info["output_tooltips"] = [o.tooltip for o in spec.outputs]
+        for flag in ("deprecated", "experimental", "api_node"):
+            if (value := getattr(spec, flag)) is not None:
+                info[flag] = value
+        if spec.search_aliases:
+            info["search_aliases"] = list(spec.search_aliases)
+        return {**info, **spec.extra}
+
+    def _input_info(self, spec: InputSpec) -> Json:
+        if spec.group == "hidden":
+            return spec.type
+        choices = self.choices(spec)
+        options = spec.options
+        if choices is not None and not spec.as_list:
+            options = {**(options or {}), "options": choices}
+        shown: Json = choices if choices is not None and spec.as_list else spec.type
+        return [shown] if options is None else [shown, options]
+
+    def _load(self, fingerprint: str) -> None:
+        try:
+            kept = msgspec.msgpack.decode(self._path.read_bytes(), type=Catalog)
+        except FileNotFoundError:
+            return
+        except (OSError, msgspec.MsgspecError) as error:
+            log.warning("The kept catalog %s can't be read (%s): a worker will tell its nodes.", self._path, error)
+            return
+        if kept.fingerprint == fingerprint:
+            self.catalog = kept
+            self._known.set()

@@ -1,0 +1,120 @@
+"""Check one node of a prompt: presence of inputs, links, constants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from comfykernel_sdk.json_types import Json, JsonObject
+
+from ._values import choice_error, conversion_error, convert, fits, input_config, node_error, range_error, unwrap
+
+if TYPE_CHECKING:
+    from comfykernel_sdk.graph import Graph
+    from comfykernel_sdk.nodes import InputSpec, NodeSpec
+
+Choices = Callable[["InputSpec"], "list[Json] | None"]
+"""Gives the allowed values of an input, ``None`` when it has no list."""
+
+
+class BrokenLink(Exception):
+    """Raised when a link points nowhere: no such node, or no such output."""
+
+
+class Checked(msgspec.Struct):
+    """What one node's check gave. ``inputs`` holds converted values; ``linked_types`` the types of linked inputs."""
+
+    errors: list[JsonObject]
+    inputs: JsonObject
+    linked_types: dict[str, str]
+
+
+def check_node(graph: Graph, specs: dict[str, NodeSpec], node_id: str, choices: Choices) -> Checked:
+    """Check all declared inputs of a node.
+
+    Raises:
+        BrokenLink: an input is linked to nothing.
+    """
+    spec = specs[str(graph[node_id]["class_type"])]
+    given = graph[node_id].get("inputs")
+    checked = Checked([], dict(given) if isinstance(given, dict) else {}, {})
+    for declared in spec.inputs:
+        if declared.group == "hidden":
+            continue
+        if declared.name not in checked.inputs:
+            if declared.group == "required":
+                extra: JsonObject = {"input_name": declared.name}
+                checked.errors.append(
+                    node_error("required_input_missing", "Required input is missing", declared.name, extra)
+                )
+            continue
+        error = _check_input(graph, specs, spec, declared, checked, choices)
+        if error is not None:
+            checked.errors.append(error)
+    return checked
+
+
+def _check_input(
+    graph: Graph, specs: dict[str, NodeSpec], spec: NodeSpec, declared: InputSpec, checked: Checked, choices: Choices
+) -> JsonObject | None:
+    value = checked.inputs[declared.name]
+    if isinstance(value, list):
+        return _check_link(graph, specs, spec, declared, checked, value, choices)
+    value = unwrap(value)
+    try:
+        value = convert(declared, value)
+    except (TypeError, ValueError, OverflowError) as error:
+        return conversion_error(declared, input_config(declared, choices(declared)), value, error)
+    checked.inputs[declared.name] = value
+    if spec.validates is not None and ("*" in spec.validates or declared.name in spec.validates):
+        return None
+    allowed = choices(declared)
+    config = input_config(declared, allowed)
+    if allowed is not None and declared.as_list:
+        return choice_error(declared, allowed, config, value)
+    return range_error(declared, config, value)
+
+
+def _check_link(
+    graph: Graph,
+    specs: dict[str, NodeSpec],
+    spec: NodeSpec,
+    declared: InputSpec,
+    checked: Checked,
+    link: list[Json],
+    choices: Choices,
+) -> JsonObject | None:
+    config = input_config(declared, choices(declared))
+    if len(link) != 2:
+        message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
+        extra: JsonObject = {"input_name": declared.name, "input_config": config, "received_value": link}
+        return node_error("bad_linked_input", message, declared.name, extra)
+    received = linked_type(graph, specs, declared.name, link)
+    checked.linked_types[declared.name] = received
+    wanted = "COMBO" if declared.as_list and choices(declared) is not None else declared.type
+    if spec.checks_types or fits(received, wanted):
+        return None
+    details = f"{declared.name}, received_type({received}) mismatch input_type({_shown_type(declared, config)})"
+    extra = {"input_name": declared.name, "input_config": config, "received_type": received, "linked_node": link}
+    return node_error("return_type_mismatch", "Return type mismatch between linked nodes", details, extra)
+
+
+def _shown_type(declared: InputSpec, config: Json) -> str:
+    return str(config[0]) if isinstance(config, list) else declared.type
+
+
+def linked_type(graph: Graph, specs: dict[str, NodeSpec], name: str, link: list[Json]) -> str:
+    """Type of the output that a link points to.
+
+    Raises:
+        BrokenLink: it points nowhere.
+    """
+    source, slot = link
+    if not isinstance(source, str) or source not in graph:
+        raise BrokenLink(f"Input {name!r} is linked to node {source!r}, which is not in the prompt.")
+    outputs = specs[str(graph[source]["class_type"])].outputs
+    if not isinstance(slot, int) or isinstance(slot, bool) or not -len(outputs) <= slot < len(outputs):
+        raise BrokenLink(f"Input {name!r} is linked to output {slot!r} of node {source!r}, which has {len(outputs)}.")
+    return outputs[slot].type

@@ -1,0 +1,95 @@
+"""Check and convert the constant inputs of one node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from comfykernel_sdk.json_types import Json, JsonObject
+
+if TYPE_CHECKING:
+    from comfykernel_sdk.nodes import InputSpec
+
+LONG_LIST: Final = 20
+"""A list of more choices is not repeated in an error."""
+
+CONVERTERS: Final[dict[str, Callable[[Json], Json]]] = {
+    "INT": lambda value: int(value),  # type: ignore[arg-type]
+    "FLOAT": lambda value: float(value),  # type: ignore[arg-type]
+    "STRING": str,
+    "BOOLEAN": bool,
+}
+
+
+def node_error(type: str, message: str, details: str, extra_info: JsonObject) -> JsonObject:
+    """One entry of a node's ``errors``."""
+    return {"type": type, "message": message, "details": details, "extra_info": extra_info}
+
+
+def input_config(spec: InputSpec, choices: list[Json] | None) -> Json:
+    """The input as object_info shows it, always with options: ``[type or choices, {...}]``."""
+    shown: Json = list(choices) if choices is not None and spec.as_list else spec.type
+    options: JsonObject = dict(spec.options or {})
+    if choices is not None and not spec.as_list:
+        options["options"] = list(choices)
+    return [shown, options]
+
+
+def unwrap(value: Json) -> Json:
+    """A constant that was wrapped so that it would not be taken for a link: ``{"__value__": [...]}``."""
+    return value["__value__"] if isinstance(value, dict) and "__value__" in value else value
+
+
+def convert(spec: InputSpec, value: Json) -> Json:
+    """The value in the declared type.
+
+    Raises:
+        TypeError, ValueError, OverflowError: it can't be converted.
+    """
+    converter = CONVERTERS.get(spec.type)
+    return converter(value) if converter else value
+
+
+def conversion_error(spec: InputSpec, config: Json, value: Json, error: Exception) -> JsonObject:
+    """The value has a type that can't become the declared one."""
+    message = f"Failed to convert an input value to a {spec.type} value"
+    extra: JsonObject = {
+        "input_name": spec.name,
+        "input_config": config,
+        "received_value": value,
+        "exception_message": str(error),
+    }
+    return node_error("invalid_input_type", message, f"{spec.name}, {value}, {error}", extra)
+
+
+def range_error(spec: InputSpec, config: Json, value: Json) -> JsonObject | None:
+    """The value is below ``min`` or above ``max``; ``None`` when it fits."""
+    options = spec.options or {}
+    low, high = options.get("min"), options.get("max")
+    if not isinstance(value, (int, float)):
+        return None
+    extra: JsonObject = {"input_name": spec.name, "input_config": config, "received_value": value}
+    if isinstance(low, (int, float)) and value < low:
+        return node_error("value_smaller_than_min", f"Value {value} smaller than min of {low}", spec.name, extra)
+    if isinstance(high, (int, float)) and value > high:
+        return node_error("value_bigger_than_max", f"Value {value} bigger than max of {high}", spec.name, extra)
+    return None
+
+
+def choice_error(spec: InputSpec, choices: list[Json], config: Json, value: Json) -> JsonObject | None:
+    """The value is none of the choices; ``None`` when it is one."""
+    if value in choices:
+        return None
+    long = len(choices) > LONG_LIST
+    listed = f"(list of length {len(choices)})" if long else str(choices)
+    extra: JsonObject = {
+        "input_name": spec.name,
+        "input_config": None if long else config,
+        "received_value": value,
+    }
+    return node_error("value_not_in_list", "Value not in list", f"{spec.name}: '{value}' not in {listed}", extra)
+
+
+def fits(received: str, wanted: str) -> bool:
+    """Whether an output of one type may be linked to an input of another; both may name several types."""
+    return received == wanted or bool(set(received.split(",")) & set(wanted.split(",")))
