@@ -1,0 +1,1 @@
+"""Files, models, users and jobs of comfykernel on a filesystem."""
