@@ -1,0 +1,1 @@
+"""One supervised worker process a device, for comfykernel."""
