@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 import pluggy
+
 from comfykernel_sdk import hooks
 from comfykernel_sdk.errors import NodeDefinitionError, PluginError
 from comfykernel_sdk.nodes import NodePack

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+
 from comfykernel_sdk.errors import ConfigError
 from comfykernel_sdk.settings import Settings
 

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Literal, get_args, get_origin
 
 import msgspec
+
 from comfykernel_sdk.errors import ConfigError
 from comfykernel_sdk.json_types import Json
 from comfykernel_sdk.settings import Settings

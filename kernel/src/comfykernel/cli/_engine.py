@@ -1,0 +1,57 @@
+"""An engine in the process of the command line, and the checks that the server would make."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import TYPE_CHECKING
+
+from comfykernel_sdk.errors import InvalidPrompt, PluginError
+
+from ..catalog import CatalogKeeper
+from ..near_miss import did_you_mean
+from ..validation import Validated, validate_prompt
+
+if TYPE_CHECKING:
+    from comfykernel_sdk.graph import Graph
+    from comfykernel_sdk.scheduler import ValidationAnswer, ValidationQuestion
+    from comfykernel_sdk.settings import Settings
+
+    from ..engine import Engine
+
+ENGINE_GROUP = "comfykernel.engine"
+
+
+def start_engine(settings: Settings) -> Engine:
+    """Load all nodes into this process; takes as long as their libraries take to import.
+
+    Raises:
+        PluginError: no engine is installed, or the chosen storage is missing.
+    """
+    from rich.console import Console
+
+    found = importlib.metadata.entry_points(group=ENGINE_GROUP, name="default")
+    if not found:
+        raise PluginError("No engine is installed.", hint="Install comfykernel-kernel again.")
+    with Console(stderr=True).status("Loading nodes"):
+        engine: Engine = next(iter(found)).load()(settings)
+    return engine
+
+
+async def validate(engine: Engine, graph: Graph) -> Validated:
+    """Check a prompt as the server does; the nodes are told to it for its next start.
+
+    Raises:
+        InvalidPrompt: nothing of it can run.
+    """
+    keeper = CatalogKeeper(engine.storage, engine.settings.paths.folder("state"), engine.catalog.fingerprint)
+    keeper.set(engine.catalog)
+
+    async def ask(questions: list[ValidationQuestion]) -> list[ValidationAnswer]:
+        return engine.validate(questions)
+
+    for id, node in graph.items():
+        name = node.get("class_type")
+        if isinstance(name, str) and name not in keeper.specs:
+            hint = did_you_mean(name, keeper.specs) or "See `comfykernel nodes` and `comfykernel plugins`."
+            raise InvalidPrompt(f"Node {id}: there is no node class {name!r}.", hint=hint)
+    return await validate_prompt(graph, keeper.specs, keeper.choices, ask)
