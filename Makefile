@@ -1,0 +1,63 @@
+# Everything a developer does: each target first sets up what it needs.
+#
+#   make serve [ARGS=...]   the server on http://127.0.0.1:8188
+#   make test               lint, types, rules of imports, tests
+#   make bench              measurements
+#   make install            the virtual environment .venv, all distributions editable
+#   make clean              remove the virtual environment and caches
+
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+BASE ?= data
+TEST_PROCESSES ?= 2
+
+DISTRIBUTIONS := sdk kernel $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+PROJECT_FILES := pyproject.toml $(DISTRIBUTIONS:%=%/pyproject.toml)
+PIP := $(BIN)/pip --disable-pip-version-check
+TORCH := $(shell grep '^torch==' constraints.txt)
+BUILD_TOOLS := hatchling editables
+
+.PHONY: install serve test lint types imports pytest bench clean
+.DELETE_ON_ERROR:
+
+install: $(STAMP)
+
+$(STAMP): constraints.txt $(PROJECT_FILES)
+	@command -v git >/dev/null || { echo "git is missing: install it and run make again." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "$(PYTHON) is missing, older than 3.11 or has no venv module: install Python 3.11, or name one with PYTHON=..." >&2; \
+	    exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet $(TORCH)
+	$(PIP) install --quiet -c constraints.txt $(BUILD_TOOLS)
+	$(PIP) install --quiet --no-build-isolation -c constraints.txt $(DISTRIBUTIONS:%=-e %) -e '.[dev]'
+	@touch $@
+
+serve: install
+	$(BIN)/comfykernel serve --listen 127.0.0.1 --port 8188 --base-directory $(BASE) $(ARGS)
+
+test: lint types imports pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+imports: install
+	$(BIN)/lint-imports
+
+pytest: install
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
