@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import shutil
+import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -57,7 +58,7 @@ def _torch_is_cpu_only() -> bool:
 
 async def count_cuda_devices(environ: Mapping[str, str], *, tool: str = DRIVER_TOOL, cards: Path = DRIVER_CARDS) -> int:
     """How many CUDA devices a process with this environment sees."""
-    count = await _ask_driver(tool)
+    count = await asyncio.to_thread(_ask_driver, tool)
     if count is None:
         count = _count_entries(cards)
     visible = environ.get("CUDA_VISIBLE_DEVICES")
@@ -74,20 +75,16 @@ def _visible(value: str) -> int:
     return next((index for index, name in enumerate(names) if name in ("", "-1")), len(names))
 
 
-async def _ask_driver(tool: str) -> int | None:
+def _ask_driver(tool: str) -> int | None:
     path = shutil.which(tool)
     if path is None:
         return None
-    process = await asyncio.create_subprocess_exec(
-        path, "-L", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
     try:
-        async with asyncio.timeout(DRIVER_TIMEOUT_S):
-            output, _ = await process.communicate()
-    except TimeoutError:
-        logger.warning("%s did not answer within %.0f s: no CUDA device is used", tool, DRIVER_TIMEOUT_S)
+        listing = subprocess.run([path, "-L"], capture_output=True, check=True, timeout=DRIVER_TIMEOUT_S).stdout
+    except subprocess.TimeoutExpired:
+        logger.warning("%s did not answer within %g s: no CUDA device is used", tool, DRIVER_TIMEOUT_S)
         return 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-    return sum(line.startswith(b"GPU ") for line in output.splitlines()) if process.returncode == 0 else None
+    except (OSError, subprocess.CalledProcessError) as error:
+        logger.info("%s can't be asked: %s", tool, error)
+        return None
+    return sum(line.startswith(b"GPU ") for line in listing.splitlines())
