@@ -1,0 +1,1 @@
+"""Nodes: thin typed functions over the diffusion library."""

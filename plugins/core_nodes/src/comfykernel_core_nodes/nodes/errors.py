@@ -1,0 +1,31 @@
+"""The border where errors of the diffusion library become errors of the sdk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from comfykernel_core_nodes.diffusion.errors import CheckpointError, DiffusionError
+from comfykernel_sdk.errors import BadInput, ModelFileError
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Map the diffusion library's errors to the sdk's, with their type and hint."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise ModelFileError(
+            error.message, hint=error.hint, type=error.type, extra_info={"path": error.path}
+        ) from error
+    except DiffusionError as error:
+        raise BadInput(error.message, hint=error.hint, type=error.type) from error
+
+
+def missing_part(part: str, loaded_by: str) -> BadInput:
+    """The error for a model that a checkpoint did not hold: ``part`` names it, ``loaded_by`` the node that loads it."""
+    return BadInput(
+        f"There is no {part}: the checkpoint that it should come from holds none.",
+        type="missing_model_part",
+        hint=f"Load the {part} from a file of its own with {loaded_by}, or take another checkpoint.",
+    )

@@ -1,0 +1,65 @@
+"""Nodes that read images of the input folder."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Final
+
+from comfykernel_sdk.context import NodeContext, current_context
+from comfykernel_sdk.errors import BadInput
+from comfykernel_sdk.sockets import Choice, File, Image, Mask
+
+from ._declare import core_node
+from .image_decoding import decode_image, decode_mask
+
+MASK_CHANNELS: Final = ("alpha", "red", "green", "blue")
+
+
+def content_hash(image: str) -> str:
+    """SHA-256 of the file, so that a node runs again when the file has changed under its name."""
+    files = current_context().files
+    with files.open(files.parse(image)) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_image_exists(image: str) -> bool | str:
+    """``True``, or a text that says that there is no such file."""
+    files = current_context().files
+    try:
+        files.info(files.parse(image))
+    except BadInput:
+        return f"Invalid image file: {image}"
+    return True
+
+
+@core_node(
+    "LoadImage", category="image", display_name="Load Image", fingerprint=content_hash, validate=check_image_exists
+)
+def load_image(context: NodeContext, image: Annotated[str, File()]) -> tuple[Image, Mask]:
+    """Read an image of the input folder, upright, with its transparency as mask; an animation as a batch.
+
+    Raises:
+        BadInput: the file is no image, or it is damaged.
+        TooLarge: it has more pixels than the settings allow.
+    """
+    limit = context.settings.execution.max_image_pixels
+    with context.files.open(context.files.parse(image)) as file:
+        return decode_image(file, image, max_pixels=limit)
+
+
+@core_node(
+    "LoadImageMask", category="mask", display_name="Load Image (as Mask)",
+    fingerprint=content_hash, validate=check_image_exists,
+)  # fmt: skip
+def load_image_mask(
+    context: NodeContext, image: Annotated[str, File()], channel: Annotated[str, Choice(*MASK_CHANNELS, bare=True)]
+) -> Mask:
+    """Read one channel of an image of the input folder as mask.
+
+    Raises:
+        BadInput: the file is no image, or it is damaged.
+        TooLarge: it has more pixels than the settings allow.
+    """
+    limit = context.settings.execution.max_image_pixels
+    with context.files.open(context.files.parse(image)) as file:
+        return decode_mask(file, image, channel, max_pixels=limit)

@@ -1,0 +1,138 @@
+"""Nodes that load model files."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Final, TypeAlias
+
+from comfykernel_core_nodes.diffusion.checkpoints import load_checkpoint, load_vae
+from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
+from comfykernel_core_nodes.diffusion.lora import LoraResult, apply_lora, load_lora
+from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder
+from comfykernel_sdk.context import NodeContext
+from comfykernel_sdk.sockets import Choice, Float, Out, Socket
+
+from ._declare import core_node
+from .conditioning import ClipModel
+from .errors import reported
+from .vae import Codec, PixelCodec, VaeModel
+
+logger = logging.getLogger(__name__)
+
+DiffusionSocket: TypeAlias = Annotated[DiffusionModel, Socket("MODEL")]
+Strength: TypeAlias = Annotated[float, Float(default=1.0, min=-100.0, max=100.0, step=0.01)]
+
+PIXEL_SPACE: Final = "pixel_space"
+"""The choice of VAELoader that needs no file."""
+
+
+@core_node("CheckpointLoaderSimple", category="loaders", display_name="Load Checkpoint")
+def checkpoint_loader_simple(
+    context: NodeContext,
+    ckpt_name: Annotated[str, Choice(source="checkpoints", tooltip="The file, from the folder of checkpoints.")],
+) -> tuple[
+    Annotated[DiffusionSocket, Out(tooltip="The network that removes noise from latents.")],
+    Annotated[ClipModel, Out(tooltip="The text model that reads prompts.")],
+    Annotated[VaeModel, Out(tooltip="The autoencoder between pictures and latents.")],
+]:
+    """Load a checkpoint: a diffusion model with its text model and its autoencoder.
+
+    Raises:
+        NotFound: there is no such file.
+        ModelFileError: the file is damaged or holds a model of an unknown kind.
+    """
+    path = context.models.path("checkpoints", ckpt_name)
+    with reported():
+        checkpoint = load_checkpoint(path)
+    return checkpoint.model, checkpoint.clip, checkpoint.vae
+
+
+@core_node("VAELoader", category="loaders", display_name="Load VAE")
+def vae_loader(
+    context: NodeContext, vae_name: Annotated[str, Choice(source="vae", extra=(PIXEL_SPACE,), bare=True)]
+) -> Annotated[Codec, Socket("VAE")]:
+    """Load an autoencoder.
+
+    Raises:
+        NotFound: there is no such file.
+        ModelFileError: the file is damaged or holds no autoencoder.
+    """
+    if vae_name == PIXEL_SPACE:
+        return PixelCodec()
+    path = context.models.path("vae", vae_name)
+    with reported():
+        return load_vae(path)
+
+
+@core_node("LoraLoader", category="loaders", display_name="Load LoRA")
+def lora_loader(
+    context: NodeContext,
+    model: Annotated[DiffusionModel, Socket("MODEL", tooltip="The diffusion model to change.", bare=False)],
+    clip: Annotated[TextEncoder | None, Socket("CLIP", tooltip="The text model to change.", bare=False)],
+    lora_name: Annotated[str, Choice(source="loras", tooltip="The file, from the folder of LoRAs.")],
+    strength_model: Annotated[
+        float,
+        Float(
+            default=1.0,
+            min=-100.0,
+            max=100.0,
+            step=0.01,
+            tooltip="How much the diffusion model changes; may be negative.",
+        ),
+    ],
+    strength_clip: Annotated[
+        float,
+        Float(
+            default=1.0, min=-100.0, max=100.0, step=0.01, tooltip="How much the text model changes; may be negative."
+        ),
+    ],
+) -> tuple[
+    Annotated[DiffusionSocket, Out(tooltip="The changed diffusion model.")],
+    Annotated[ClipModel, Out(tooltip="The changed text model.")],
+]:
+    """Change a diffusion model and its text model by a LoRA; several in a row add up.
+
+    Raises:
+        NotFound: there is no such file.
+        ModelFileError: the file is damaged.
+    """
+    if strength_model == 0 and strength_clip == 0:
+        return model, clip
+    changed = _with_lora(context, lora_name, model, clip, strength_model, strength_clip)
+    return changed.model or model, changed.clip
+
+
+@core_node("LoraLoaderModelOnly", category="loaders")
+def lora_loader_model_only(
+    context: NodeContext,
+    model: DiffusionSocket,
+    lora_name: Annotated[str, Choice(source="loras", bare=True)],
+    strength_model: Strength,
+) -> DiffusionSocket:
+    """Change a diffusion model by a LoRA and leave the text model as it is.
+
+    Raises:
+        NotFound: there is no such file.
+        ModelFileError: the file is damaged.
+    """
+    if strength_model == 0:
+        return model
+    return _with_lora(context, lora_name, model, None, strength_model, 0.0).model or model
+
+
+def _with_lora(
+    context: NodeContext,
+    name: str,
+    model: DiffusionModel,
+    clip: TextEncoder | None,
+    strength_model: float,
+    strength_clip: float,
+) -> LoraResult:
+    path = context.models.path("loras", name)
+    with reported():
+        changed = apply_lora(load_lora(path), model, clip, strength_model, strength_clip)
+    if changed.unused:
+        logger.warning(
+            "%s has %d tensors that fit nothing here, e.g. %s.", name, len(changed.unused), changed.unused[0]
+        )
+    return changed

@@ -1,0 +1,46 @@
+"""What this distribution gives to the kernel: the core nodes, and word of the memory that their models hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comfykernel_sdk.hooks import hookimpl
+
+if TYPE_CHECKING:
+    from comfykernel_sdk.hooks import RegisterNodes
+    from comfykernel_sdk.scheduler import DeviceStatus
+    from comfykernel_sdk.settings import Settings
+
+
+@hookimpl
+def register_nodes(register: RegisterNodes, settings: Settings) -> None:
+    """Give the pack ``core``; imports torch and applies the settings of device, precision and image size."""
+    from .nodes.pack import core_pack
+    from .nodes.worker_process import apply_settings
+
+    apply_settings(settings)
+    register(core_pack())
+
+
+@hookimpl
+def free_memory(unload_models: bool) -> None:
+    """Let go of cached memory, and with ``unload_models`` of the models."""
+    from .nodes.worker_process import free
+
+    free(unload_models=unload_models)
+
+
+@hookimpl
+def model_memory() -> int:
+    """Bytes of the models that are loaded."""
+    from .nodes.worker_process import loaded_bytes
+
+    return loaded_bytes()
+
+
+@hookimpl
+def device_status() -> DeviceStatus | None:
+    """The device of this worker with its memory."""
+    from .nodes.worker_process import status
+
+    return status()
