@@ -270,7 +270,7 @@ class PluginHost:
         }
         if group in by_choice:
             return group in GROUPS_OF_SIDE[self.side] and plugin.info.name in by_choice[group]
-        only = None if self._only is None else {part.strip() for part in self._only.split(",")}
+        only = None if self._only is None else {part.strip() for part in self._only.split(",")} - {""}
         if names & set(wanted.disabled) or (only is not None and not names & only):
             plugin.info.state = "disabled"
             return False
@@ -282,10 +282,11 @@ class PluginHost:
             self._by_object[id(plugin.object)] = plugin
             try:
                 self._manager.register(
-                    plugin.object, name=f"{plugin.entry.group}:{plugin.info.name}:{plugin.info.distribution}"
+                    plugin.object, name=f"{plugin.entry.group}:{plugin.info.name}:{plugin.entry.value}"
                 )
             except BaseException:
-                self._manager.unregister(plugin.object)
+                if self._manager.is_registered(plugin.object):
+                    self._manager.unregister(plugin.object)
                 raise
         plugin.info.state = "loaded"
 
