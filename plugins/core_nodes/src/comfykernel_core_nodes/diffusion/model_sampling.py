@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .noise_paths import NoisePath, RectifiedFlow, VarianceExploding
-from .parametrisation import Epsilon, Flow, Parametrisation, Velocity
-from .sigmas import DiscreteLevels, NoiseLevels, sigma_max, sigma_min
+from comfykernel_core_nodes.diffusion.noise_paths import NoisePath, RectifiedFlow, VarianceExploding
+from comfykernel_core_nodes.diffusion.parametrisation import Epsilon, Flow, Parametrisation, Velocity
+from comfykernel_core_nodes.diffusion.sigmas import DiscreteLevels, NoiseLevels, sigma_max, sigma_min
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ import torch
 from scipy.special import betaincinv
 from torch import Tensor
 
-from .errors import UnknownSchedule
-from .sigmas import NoiseLevels, sigma_max, sigma_min
+from comfykernel_core_nodes.diffusion.errors import UnknownSchedule
+from comfykernel_core_nodes.diffusion.sigmas import NoiseLevels, sigma_max, sigma_min
 
 Schedule = Callable[[NoiseLevels, int], Tensor]
 

@@ -6,8 +6,8 @@ from functools import partial
 from inspect import signature
 from typing import Any, Final
 
-from ..errors import UnknownSampler
-from . import (
+from comfykernel_core_nodes.diffusion.errors import UnknownSampler
+from comfykernel_core_nodes.diffusion.samplers import (
     dpm_solver,
     dpmpp,
     dpmpp_sde,
@@ -18,7 +18,7 @@ from . import (
     sa_solver,
     uni_pc,
 )
-from .contract import Denoiser, Guided, Sampler, StepCallback
+from comfykernel_core_nodes.diffusion.samplers.contract import Denoiser, Guided, Sampler, StepCallback
 
 __all__ = [
     "FRESH_MASK_NOISE",

@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from ..noise_paths import NoisePath
+from comfykernel_core_nodes.diffusion.noise_paths import NoisePath
 
 StepCallback = Callable[[int, Tensor, Tensor], None]
 

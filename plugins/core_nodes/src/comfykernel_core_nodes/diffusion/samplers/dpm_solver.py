@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..noise import gaussian_noise
-from ..noise_paths import NoisePath, variance_exploding_step
-from .contract import Denoiser, StepCallback, derivative
+from comfykernel_core_nodes.diffusion.noise import gaussian_noise
+from comfykernel_core_nodes.diffusion.noise_paths import NoisePath, variance_exploding_step
+from comfykernel_core_nodes.diffusion.samplers.contract import Denoiser, StepCallback, derivative
 
 
 def dpm_2(

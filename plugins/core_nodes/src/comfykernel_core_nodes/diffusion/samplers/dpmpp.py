@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..noise import gaussian_noise
-from ..noise_paths import NoisePath, variance_exploding_step
-from .contract import Denoiser, StepCallback, derivative
+from comfykernel_core_nodes.diffusion.noise import gaussian_noise
+from comfykernel_core_nodes.diffusion.noise_paths import NoisePath, variance_exploding_step
+from comfykernel_core_nodes.diffusion.samplers.contract import Denoiser, StepCallback, derivative
 
 # Stands for the middle of a step that starts at pure noise, where log-SNR is infinite.
 NEARLY_PURE_NOISE = 0.9999

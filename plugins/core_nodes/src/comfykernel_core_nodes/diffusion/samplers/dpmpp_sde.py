@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..noise import brownian_noise
-from ..noise_paths import NoisePath, variance_exploding_step
-from .contract import Denoiser, StepCallback
+from comfykernel_core_nodes.diffusion.noise import brownian_noise
+from comfykernel_core_nodes.diffusion.noise_paths import NoisePath, variance_exploding_step
+from comfykernel_core_nodes.diffusion.samplers.contract import Denoiser, StepCallback
 
 
 def dpmpp_sde(

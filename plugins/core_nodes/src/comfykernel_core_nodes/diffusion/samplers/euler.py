@@ -6,9 +6,9 @@ import math
 
 from torch import Tensor
 
-from ..noise import NoiseSampler, gaussian_noise
-from ..noise_paths import NoisePath, variance_exploding_step
-from .contract import Denoiser, StepCallback, derivative
+from comfykernel_core_nodes.diffusion.noise import NoiseSampler, gaussian_noise
+from comfykernel_core_nodes.diffusion.noise_paths import NoisePath, variance_exploding_step
+from comfykernel_core_nodes.diffusion.samplers.contract import Denoiser, StepCallback, derivative
 
 
 def _churned(

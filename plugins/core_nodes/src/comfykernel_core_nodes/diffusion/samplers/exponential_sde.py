@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..noise import NoiseSampler, gaussian_noise
-from ..noise_paths import NoisePath
-from .contract import Denoiser, StepCallback
+from comfykernel_core_nodes.diffusion.noise import NoiseSampler, gaussian_noise
+from comfykernel_core_nodes.diffusion.noise_paths import NoisePath
+from comfykernel_core_nodes.diffusion.samplers.contract import Denoiser, StepCallback
 
 # Points of the Riemann sums over the noise scale function.
 ER_SDE_POINTS = 200

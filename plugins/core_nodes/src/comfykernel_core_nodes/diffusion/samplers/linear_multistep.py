@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..noise_paths import NoisePath
-from .contract import Denoiser, StepCallback, derivative
+from comfykernel_core_nodes.diffusion.noise_paths import NoisePath
+from comfykernel_core_nodes.diffusion.samplers.contract import Denoiser, StepCallback, derivative
 
 # Points of the Riemann sum that integrates the DEIS polynomials.
 DEIS_POINTS = 10_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..noise import gaussian_noise
-from ..noise_paths import NoisePath
-from .contract import Denoiser, StepCallback
+from comfykernel_core_nodes.diffusion.noise import gaussian_noise
+from comfykernel_core_nodes.diffusion.noise_paths import NoisePath
+from comfykernel_core_nodes.diffusion.samplers.contract import Denoiser, StepCallback
 
 
 def sa_solver(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..noise_paths import NoisePath
-from .contract import Denoiser, StepCallback
+from comfykernel_core_nodes.diffusion.noise_paths import NoisePath
+from comfykernel_core_nodes.diffusion.samplers.contract import Denoiser, StepCallback
 
 # Stands for sigma 0, where the log-SNR is infinite.
 LAST_SIGMA = 0.001

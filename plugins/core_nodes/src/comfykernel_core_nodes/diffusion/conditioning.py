@@ -1,0 +1,58 @@
+"""Conditions: what steers a model, where in the picture, how strongly, and during which part of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A rectangle, in latent units, or in parts of the picture (0..1) when `relative`."""
+
+    height: float
+    width: float
+    y: float
+    x: float
+    relative: bool = False
+
+    def resolved(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """(height, width, y, x) in whole latent units for a latent of the given size."""
+        if not self.relative:
+            return int(self.height), int(self.width), int(self.y), int(self.x)
+        return (
+            max(1, round(self.height * height)),
+            max(1, round(self.width * width)),
+            round(self.y * height),
+            round(self.x * width),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conditioning:
+    """One condition. A list of them acts together; where they overlap, they are averaged by strength."""
+
+    tokens: Tensor
+    """[1 or batch, tokens, channels]: the text model's output"""
+    pooled: Tensor | None = None
+    """[1 or batch, channels]: one vector for the whole text"""
+    area: Area | None = None
+    strength: float = 1.0
+    mask: Tensor | None = None
+    """[1 or batch, height, width], 0..1, of any size"""
+    mask_strength: float = 1.0
+    mask_bounds: bool = False
+    """compute inside the mask's bounding box only"""
+    start_percent: float | None = None
+    end_percent: float | None = None
+    extra: Mapping[str, object] = field(default_factory=dict)
+    """entries for models and nodes of other packs, by name"""
+
+    def with_changes(self, **changes: object) -> Conditioning:
+        """A copy with other values."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+Conditions = Sequence[Conditioning]

@@ -1,0 +1,169 @@
+"""Sampling runs: from a latent and conditions to a new latent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from comfykernel_core_nodes.diffusion.condition_areas import fitted_mask, place_conditions, repeated
+from comfykernel_core_nodes.diffusion.conditioning import Conditions
+from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
+from comfykernel_core_nodes.diffusion.errors import LatentShapeError
+from comfykernel_core_nodes.diffusion.guidance import GuidedDenoiser
+from comfykernel_core_nodes.diffusion.memory import ModelMemory, default_memory
+from comfykernel_core_nodes.diffusion.noise import start_noise
+from comfykernel_core_nodes.diffusion.noise_paths import NoisePath, is_full_denoise
+from comfykernel_core_nodes.diffusion.samplers import FRESH_MASK_NOISE, Denoiser, Guided, Sampler, find_sampler
+from comfykernel_core_nodes.diffusion.schedules import sampler_sigmas, step_range
+
+# Called after each step with (step from 0, predicted clean latent, noisy latent, number of steps); may raise.
+RunCallback = Callable[[int, Tensor, Tensor, int], None]
+# Called before each model call; may raise.
+Check = Callable[[], None]
+
+
+def sample_latent(
+    model: DiffusionModel,
+    *,
+    positive: Conditions,
+    negative: Conditions,
+    latent: Tensor,
+    seed: int,
+    steps: int,
+    cfg: float,
+    sampler: str,
+    scheduler: str,
+    denoise: float = 1.0,
+    noise_mask: Tensor | None = None,
+    batch_index: Sequence[int] | None = None,
+    add_noise: bool = True,
+    start_step: int = 0,
+    end_step: int | None = None,
+    force_full_denoise: bool = False,
+    callback: RunCallback | None = None,
+    check: Check | None = None,
+    memory: ModelMemory | None = None,
+) -> Tensor:
+    """Run a named sampler over a named schedule; returns the new latent, float32 on the CPU.
+
+    Parameters:
+        latent: [batch, channel, height, width] in the autoencoder's scale.
+        steps: of the whole schedule; `start_step` and `end_step` choose a part of it, and `force_full_denoise`
+            makes a part that ends early finish at noise level 0.
+        denoise: part of the way to go, 0..1.
+        noise_mask: [height, width] or [batch, ..., height, width], 1 where the latent may change.
+        batch_index: position of each row in the batch that its noise is drawn for.
+        add_noise: False for a latent that is noisy already.
+    Raises `UnknownSampler`, `UnknownSchedule`, `LatentShapeError`, and whatever `callback` or `check` raise.
+    """
+    chosen = find_sampler(sampler)
+    sigmas = sampler_sigmas(model.sampling.levels, scheduler, steps, sampler=sampler, denoise=denoise)
+    if len(sigmas):
+        sigmas = step_range(sigmas, start_step, end_step, full_denoise=force_full_denoise)
+    noise = start_noise(latent, seed, batch_index) if add_noise else torch.zeros_like(latent, device="cpu")
+    return sample(
+        model,
+        noise=noise,
+        positive=positive,
+        negative=negative,
+        cfg=cfg,
+        sampler=chosen,
+        sigmas=sigmas,
+        latent=latent,
+        noise_mask=noise_mask,
+        seed=seed,
+        fresh_mask_noise=sampler in FRESH_MASK_NOISE,
+        callback=callback,
+        check=check,
+        memory=memory,
+    )
+
+
+def sample(
+    model: DiffusionModel,
+    *,
+    noise: Tensor,
+    positive: Conditions,
+    negative: Conditions,
+    cfg: float,
+    sampler: Sampler,
+    sigmas: Tensor,
+    latent: Tensor,
+    seed: int,
+    noise_mask: Tensor | None = None,
+    fresh_mask_noise: bool = False,
+    callback: RunCallback | None = None,
+    check: Check | None = None,
+    memory: ModelMemory | None = None,
+) -> Tensor:
+    """Run a sampler over given noise levels; an empty schedule gives the latent back.
+
+    `fresh_mask_noise` keeps the unmasked part at other noise than the start noise. For the rest see `sample_latent`.
+    """
+    _check_latent(model, latent)
+    if len(sigmas) < 2:
+        return latent
+    memory = memory or default_memory()
+    path, device = model.sampling.path, memory.device
+    clean = latent.to(device, torch.float32)
+    if clean.count_nonzero():
+        clean = model.latent_format.to_model(clean)
+    sigmas, noise = sigmas.to(device), noise.to(device, torch.float32)
+    total = len(sigmas) - 1
+
+    def step_done(step: int, denoised: Tensor, x: Tensor) -> None:
+        if callback is not None:
+            callback(step, denoised, x, total)
+
+    with torch.inference_mode():
+        sides = place_conditions([positive, negative], model.sampling.levels, *latent.shape[2:])
+        runnable = model.ready(memory)
+        denoiser: Denoiser = GuidedDenoiser(runnable.denoise, sides[0], sides[1], cfg, check=check)
+        if noise_mask is not None:
+            kept = start_noise(clean, (seed + 1) % 2**64).to(device) if fresh_mask_noise else noise
+            denoiser = MaskedDenoiser(denoiser, _mask_like(noise_mask, clean), clean, kept, path)
+        x = path.add_noise(clean, noise, sigmas[0], full=is_full_denoise(model.sampling.sigma_max, sigmas))
+        result = sampler(denoiser, x, sigmas, path, seed, step_done)
+        result = path.remove_scale(result, sigmas[-1])
+    return model.latent_format.from_model(result).float().cpu().clone()
+
+
+def _check_latent(model: DiffusionModel, latent: Tensor) -> None:
+    channels = model.latent_format.channels
+    if latent.ndim != 4 or latent.shape[1] != channels or not latent.numel():
+        wanted = f"[batch, {channels}, height, width]"
+        raise LatentShapeError(
+            f"Expected a latent {wanted}, got {list(latent.shape)}.", "The latent must come from the model's own VAE."
+        )
+
+
+def _mask_like(mask: Tensor, latent: Tensor) -> Tensor:
+    fitted = fitted_mask(mask, latent.shape[2], latent.shape[3]).to(latent.device)
+    return repeated(fitted, len(latent)).expand_as(latent)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedDenoiser:
+    """A denoiser that changes a latent only where a mask (0..1) allows; elsewhere the latent's own noise returns."""
+
+    inner: Denoiser
+    mask: Tensor
+    latent: Tensor
+    noise: Tensor
+    path: NoisePath
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return self._kept(self.inner(self._noisy(x, sigma), sigma))
+
+    def guided(self, x: Tensor, sigma: Tensor) -> Guided:
+        denoised, uncond = self.inner.guided(self._noisy(x, sigma), sigma)
+        return Guided(self._kept(denoised), uncond)
+
+    def _noisy(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return x * self.mask + self.path.add_noise(self.latent, self.noise, sigma) * (1.0 - self.mask)
+
+    def _kept(self, denoised: Tensor) -> Tensor:
+        return denoised * self.mask + self.latent * (1.0 - self.mask)
