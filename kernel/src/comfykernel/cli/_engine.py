@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,8 @@ async def validate(engine: Engine, graph: Graph) -> Validated:
     keeper.set(engine.catalog)
 
     async def ask(questions: list[ValidationQuestion]) -> list[ValidationAnswer]:
-        return engine.validate(questions)
+        # Validators that are coroutines run on an event loop of their own.
+        return await asyncio.to_thread(engine.validate, questions)
 
     for id, node in graph.items():
         name = node.get("class_type")

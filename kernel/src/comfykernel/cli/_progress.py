@@ -21,7 +21,8 @@ class RunProgress:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
+        console = Console(stderr=True)
+        self._bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._graph = graph
         self._nodes = self._bars.add_task("nodes", total=len(graph))
         self._steps = self._bars.add_task("steps", total=None, visible=False)

@@ -67,8 +67,7 @@ def _show_list(specs: dict[str, NodeSpec]) -> None:
 
 def _show_node(spec: NodeSpec) -> None:
     click.secho(f"{spec.id}  ({spec.display_name or spec.id})", bold=True)
-    origin = " ".join(part for part in (spec.distribution, spec.version) if part)
-    click.echo("\n".join(part for part in (spec.category, origin, "", spec.description) if part is not None))
+    click.echo("\n".join((spec.category, spec.distribution, "", spec.description)))
     for title, lines in (
         ("inputs", [_input_line(each) for each in spec.inputs if each.group != "hidden"]),
         ("outputs", [f"{o.name}: {o.type}{' (list)' if o.is_list else ''}  {o.tooltip or ''}" for o in spec.outputs]),

@@ -1,0 +1,115 @@
+"""An installed node pack without heavy libraries, and the command line in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import click.testing
+import pytest
+
+from comfykernel.cli import main
+
+PACK = '''
+from comfykernel_sdk.context import NodeContext
+from comfykernel_sdk.hooks import hookimpl
+from comfykernel_sdk.nodes import NodePack, Result, node
+from comfykernel_sdk.storage import FileRef
+from typing import Annotated
+from comfykernel_sdk.sockets import Choice, Int
+
+
+@node("Say", category="words", display_name="Say Something")
+def say(
+    text: str, seed: Annotated[int, Int(default=0, min=0, max=99)], tone: Annotated[str, Choice("calm", "loud")]
+) -> str:
+    """Make a text of words.
+
+    Further lines are for readers of the source.
+    """
+    return f"{text} {seed} {tone}"
+
+
+@node("Write", category="words", output_node=True)
+def write(context: NodeContext, text: str, kind: Annotated[str, Choice("output", "temp")] = "output") -> Result[None]:
+    place = context.files.numbered("words", kind)
+    context.progress(1, 2)
+    ref = context.files.write(place.ref(".txt"), text.encode())
+    file = {"filename": ref.filename, "subfolder": ref.subfolder, "type": ref.type}
+    return Result(ui={"files": [file], "length": [len(text)]})
+
+
+@node("Fall", category="words", output_node=True)
+def fall(text: str) -> Result[None]:
+    raise ValueError(f"fell over {text}")
+
+
+@hookimpl
+def register_nodes(register):
+    register(NodePack("words", [say, write, fall]))
+'''
+COMMANDS = '''
+import click
+from comfykernel_sdk.hooks import hookimpl
+
+
+@click.command("shout")
+@click.argument("word")
+def shout(word):
+    """Say a word loudly."""
+    click.echo(word.upper())
+
+
+@hookimpl
+def register_commands(register):
+    register(shout)
+'''
+GRAPH = {
+    "1": {"class_type": "Say", "inputs": {"text": "hello", "seed": 1, "tone": "calm"}, "_meta": {"title": "Greeting"}},
+    "2": {"class_type": "Write", "inputs": {"text": ["1", 0]}},
+}
+
+Invoke = Callable[..., click.testing.Result]
+
+
+def install(site: Path, name: str, entry_points: str, source: str) -> None:
+    """What pip leaves behind: a module and the metadata of its distribution."""
+    (site / f"{name}.py").write_text(source)
+    info = site / f"{name}-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(entry_points)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of installed distributions: one node pack, and one plugin with a command."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    install(folder, "words_pack", "[comfykernel.nodes]\nwords = words_pack\n", PACK)
+    install(folder, "shout_plugin", "[comfykernel.plugins]\nshout = shout_plugin\n", COMMANDS)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("COMFYKERNEL_LOAD_PLUGINS", "words,shout")
+    return folder
+
+
+@pytest.fixture
+def invoke(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    """Call ``comfykernel`` with arguments, in an empty folder."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.chdir(home)
+
+    def call(*arguments: str, input: str | None = None) -> click.testing.Result:
+        return click.testing.CliRunner().invoke(main, arguments, input=input)
+
+    return call
+
+
+@pytest.fixture
+def workflow(tmp_path: Path) -> str:
+    """Path of a workflow that writes a text."""
+    path = tmp_path / "workflow.json"
+    path.write_text(json.dumps(GRAPH))
+    return str(path)
