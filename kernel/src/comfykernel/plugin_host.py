@@ -108,9 +108,10 @@ class GuardedHook:
 
     def call(self, plugin: _Plugin, implementation: pluggy.HookImpl, arguments: Mapping[str, object]) -> object:
         """Call one implementation; ``None`` when it fails."""
+        result: object = None
         with self._host.guard(plugin, doing=f"in {self._name}"):
-            return implementation.function(*(arguments[name] for name in implementation.argnames))
-        return None
+            result = implementation.function(*(arguments[name] for name in implementation.argnames))
+        return result
 
 
 class GuardedHooks:
