@@ -44,7 +44,9 @@ class _Waiting:
         connection.execute("SAVEPOINT change")
         try:
             self.result = self.change(connection)
-        except Exception as error:  # noqa: BLE001 - handed to the caller
+        except Exception as error:
+            if not connection.in_transaction:  # SQLite gave the whole group up: no space, no access
+                raise
             self.error = error
             connection.execute("ROLLBACK TO change")
         connection.execute("RELEASE change")
