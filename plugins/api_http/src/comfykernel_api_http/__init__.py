@@ -1,0 +1,3 @@
+"""HTTP and WebSocket transport of comfykernel: speaks the ComfyUI API."""
+
+__version__ = "0.1.0"

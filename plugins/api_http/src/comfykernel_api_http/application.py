@@ -1,0 +1,159 @@
+"""The ASGI application: guards every request, and takes the ways that clients use most past the router.
+
+Litestar knows all the other routes. It is built after the server listens, in a thread: a request that needs it before
+then waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from . import __version__
+from .access import AccessRules
+from .answers import JSON, Answer
+from .errors import ClientGone, RequestRefused, error_answer
+from .request import Request
+from .routes import RAW_PARAMETER_ROUTES, RAW_ROUTES, SOCKET_PATHS
+
+if TYPE_CHECKING:
+    from .asgi import AsgiApp, HeaderList, Message, Receive, Scope, Send
+    from .routes import Handler, Methods
+    from .services import Services
+
+
+class Application:
+    """Serves HTTP requests and WebSocket connections."""
+
+    def __init__(self, services: Services) -> None:
+        settings = services.kernel.settings.http
+        self._services = services
+        self._access = AccessRules(settings)
+        self._common: HeaderList = [
+            (b"server", f"comfykernel/{services.kernel.version or __version__}".encode("latin-1")),
+            (b"x-content-type-options", b"nosniff"),
+            *self._access.cors_headers(),
+        ]
+        if settings.cors_origin is None:
+            # Pages of other origins may not even show our pictures.
+            self._common.append((b"cross-origin-resource-policy", b"same-origin"))
+        self._router: asyncio.Task[AsgiApp] | None = None
+
+    def prepare(self) -> None:
+        """Begin to build the router, without waiting for it."""
+        if self._router is None:
+            self._router = asyncio.create_task(asyncio.to_thread(_build_router, self._services))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or connection."""
+        headers = dict(scope["headers"])
+        if scope["type"] == "websocket":
+            await self._serve_socket(scope, receive, send, headers)
+            return
+        method: str = scope["method"]
+        request = Request(scope, receive, self._services, headers)
+        try:
+            self._access.check(headers)
+            if method == "OPTIONS":
+                answer = Answer(media=None)
+            else:
+                methods = RAW_ROUTES.get(scope["path"]) or _parameter_route(request)
+                if methods is None:
+                    await self._route(scope, receive, send, headers)
+                    return
+                answer = await _handler(methods, method)(request)
+        except ClientGone:
+            return
+        except (Exception, RecursionError) as error:  # noqa: BLE001 - the border: every error becomes an answer
+            answer = error_answer(error, f"{method} {scope['path']}", page=wants_page(method, headers))
+        try:
+            await answer.send(send, self._common, head=method == "HEAD")
+        finally:
+            if answer.after is not None:
+                answer.after()
+
+    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]) -> None:
+        from .sockets.endpoint import serve_socket
+
+        try:
+            self._access.check(headers)
+            if scope["path"] not in SOCKET_PATHS:
+                raise RequestRefused(404, "not_found", "There is no WebSocket here.", hint="Connect to /ws.")
+        except RequestRefused as error:
+            await _refuse_socket(error_answer(error), send)
+            return
+        await serve_socket(scope, receive, send, self._services, self._services.user_of(headers))
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]) -> None:
+        """Let the router answer."""
+        if self._router is None:
+            self.prepare()
+        assert self._router is not None
+        router = await asyncio.shield(self._router)
+        head = scope["method"] == "HEAD"
+        if head:
+            scope["method"] = "GET"
+        _keep_slashes_encoded(scope)
+        common = self._common
+
+        async def send_finished(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    (name, JSON if name == b"content-type" and value == b"application/json" else value)
+                    for name, value in message.get("headers", [])
+                ] + common
+            elif head:
+                message = {**message, "body": b""}
+            await send(message)
+
+        await router(scope, receive, send_finished)
+
+
+def wants_page(method: str, headers: dict[bytes, bytes]) -> bool:
+    """Whether a person looks at the answer: a browser that opens an address."""
+    return method == "GET" and b"text/html" in headers.get(b"accept", b"") and b"comfy-user" not in headers
+
+
+def _build_router(services: Services) -> AsgiApp:
+    from .router import build_router
+
+    return build_router(services)
+
+
+def _parameter_route(request: Request) -> Methods | None:
+    """A route whose last segment is a parameter; the segment may hold encoded slashes."""
+    raw: bytes = request.scope.get("raw_path") or request.path.encode()
+    front, _, last = raw.rpartition(b"/")
+    methods = RAW_PARAMETER_ROUTES.get(front)
+    if methods is None or not last:
+        return None
+    request.path_value = unquote(last.decode("latin-1"))
+    return methods
+
+
+def _handler(methods: Methods, method: str) -> Handler:
+    handler = methods.get("GET" if method == "HEAD" else method)
+    if handler is None:
+        allowed = ", ".join(sorted({*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])}))
+        raise RequestRefused(
+            405,
+            "method_not_allowed",
+            f"{method} is not possible here.",
+            hint=f"Allowed: {allowed}.",
+            headers=[(b"allow", allowed.encode())],
+        )
+    return handler
+
+
+def _keep_slashes_encoded(scope: Scope) -> None:
+    """Decode the path so that an encoded slash stays inside its segment (as ``%2F``)."""
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%2F" in raw or b"%2f" in raw:
+        scope["path"] = unquote(raw.replace(b"%2F", b"%252F").replace(b"%2f", b"%252F").decode("latin-1"))
+
+
+async def _refuse_socket(answer: Answer, send: Send) -> None:
+    headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(answer.body))]
+    await send({"type": "websocket.http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": answer.body})

@@ -1,0 +1,1 @@
+"""Handlers by the tags of the API document."""

@@ -1,0 +1,147 @@
+"""Workflow execution: /prompt, /interrupt, /history."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from comfykernel_sdk.errors import BadInput, NotFound
+
+from ..answers import Answer, done, json_answer
+from ..json_reading import read_json, read_object
+from ..prompt_reading import read_prompt
+from ..schemas import PromptResponse
+from ..shapes import wants_classic_shape
+
+if TYPE_CHECKING:
+    from comfykernel_sdk.jobs import Job
+    from comfykernel_sdk.transport import Kernel
+
+    from ..request import Request
+
+MOST_ITEMS: Final = 2**31 - 1
+"""Largest number of history entries that can be asked for or skipped."""
+
+
+async def get_prompt_info(request: Request) -> Answer:
+    """GET /prompt: how many prompts wait or run."""
+    return Answer(b'{"exec_info":{"queue_remaining":%d}}' % request.services.kernel.queue_remaining())
+
+
+async def execute_prompt(request: Request) -> Answer:
+    """POST /prompt: submit a workflow. What happens to it is told to clients after the answer."""
+    services = request.services
+    prompt = read_prompt(
+        await request.body(),
+        user=services.user_of(request.headers),
+        idempotency_key=request.header(b"idempotency-key"),
+    )
+    if prompt.prompt_id is None and prompt.idempotency_key is None:
+        prompt.prompt_id = str(uuid.uuid4())
+    held = prompt.prompt_id
+    if held is not None:
+        services.hub.begin_answer(held)
+    try:
+        submission = await services.kernel.submit(prompt)
+    except BaseException:
+        if held is not None:
+            services.hub.end_answer(held)
+        raise
+    answer = json_answer(
+        PromptResponse(prompt_id=submission.prompt_id, number=submission.number, node_errors=submission.node_errors)
+    )
+    if submission.repeated:
+        answer.headers = [(b"idempotency-replayed", b"true")]
+    if held is not None:
+        answer.after = lambda: services.hub.end_answer(held)
+    return answer
+
+
+async def interrupt_execution(request: Request) -> Answer:
+    """POST /interrupt: cancel what runs, or one prompt if it runs. A body that is no JSON counts as none."""
+    data = await request.body()
+    try:
+        body = read_json(data) if data else {}
+    except BadInput:
+        body = {}
+    if not isinstance(body, dict):
+        raise BadInput("The body must be a JSON object.", type="invalid_body")
+    prompt_id = body.get("prompt_id")
+    await request.services.kernel.interrupt(str(prompt_id) if prompt_id else None)
+    return done()
+
+
+async def get_history(request: Request) -> Answer:
+    """GET /history: prompts that have ended, oldest first."""
+    jobs = await _ended(request.services.kernel, _whole(request, "max_items"), _whole(request, "offset"))
+    history = request.services.history
+    if wants_classic_shape(request.path, request.headers):
+        return Answer(history.as_object(jobs))
+    return Answer(history.as_array(jobs))
+
+
+async def get_history_item(request: Request) -> Answer:
+    """GET /history/{prompt_id}: one prompt that has ended."""
+    job = await request.services.kernel.job(request.path_value)
+    known = job is not None and job.state.ended
+    history = request.services.history
+    if wants_classic_shape(request.path, request.headers):
+        return Answer(history.as_object([job]) if job is not None and known else b"{}")
+    if job is None or not known:
+        raise NotFound(
+            "There is no such prompt in the history.",
+            details=request.path_value,
+            hint="It may still wait or run: see /api/queue.",
+            type="unknown_prompt",
+        )
+    return Answer(history.encoded(job, classic=False))
+
+
+async def manage_history(request: Request) -> Answer:
+    """POST /history: forget all, or some."""
+    body = read_object(await request.body())
+    kernel = request.services.kernel
+    if body.get("clear"):
+        await kernel.clear_history()
+    if "delete" in body:
+        await kernel.delete_history(read_ids(body["delete"]))
+    return done()
+
+
+def read_ids(value: object) -> list[str]:
+    """Prompt ids of a ``delete`` member; a text is a list of its letters, as the clients' server reads it.
+
+    Raises:
+        BadInput: it is no list.
+    """
+    if not isinstance(value, (list, str)):
+        raise BadInput("The member delete must be a list of prompt ids.", type="invalid_body")
+    return [id for id in value if isinstance(id, str)]
+
+
+async def _ended(kernel: Kernel, max_items: int | None, offset: int | None) -> list[Job]:
+    """The page of the history that two parameters describe.
+
+    Without an offset the newest ``max_items``; with one so many after skipping the oldest ``offset``; a negative
+    offset means the newest, and nothing by itself.
+    """
+    if max_items is not None and max_items <= 0:
+        return []
+    if offset is not None and offset >= 0:
+        return await kernel.history(limit=max_items, offset=offset)
+    if max_items is None:
+        return await kernel.history()
+    return (await kernel.history(limit=max_items, newest_first=True))[::-1]
+
+
+def _whole(request: Request, name: str) -> int | None:
+    text = request.query.get(name)
+    if text is None:
+        return None
+    try:
+        number = int(text[:100])
+    except ValueError:
+        raise BadInput(
+            f"The parameter {name} must be a whole number.", details=text[:100], type="invalid_parameter"
+        ) from None
+    return max(-MOST_ITEMS, min(number, MOST_ITEMS))

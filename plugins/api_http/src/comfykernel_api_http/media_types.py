@@ -1,0 +1,65 @@
+"""Content types by file name, the same on every machine."""
+
+from __future__ import annotations
+
+import mimetypes
+from typing import Final
+
+UNKNOWN: Final = "application/octet-stream"
+
+# What the standard library's own table lacks or what hosts disagree about.
+_MORE: Final = {
+    ".avif": "image/avif",
+    ".flac": "audio/flac",
+    ".glb": "model/gltf-binary",
+    ".jxl": "image/jxl",
+    ".m4a": "audio/mp4",
+    ".mkv": "video/x-matroska",
+    ".mjs": "text/javascript",
+    ".js": "text/javascript",
+    ".md": "text/markdown",
+    ".ogg": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".webp": "image/webp",
+    ".woff2": "font/woff2",
+}
+
+# A browser may run what is in these: they are offered for download instead.
+_ACTIVE: Final = frozenset(
+    {
+        "application/ecmascript",
+        "application/javascript",
+        "application/x-javascript",
+        "application/xhtml+xml",
+        "application/x-shockwave-flash",
+        "text/ecmascript",
+        "text/html",
+        "text/javascript",
+    }
+)
+
+# Not script, but nothing that should be shown by itself either.
+_NEVER_INLINE: Final = frozenset({"text/css"})
+
+_types: Final = mimetypes.MimeTypes(filenames=())
+
+
+def media_type(filename: str) -> str:
+    """Content type of a file by its ending."""
+    _, dot, ending = filename.rpartition(".")
+    more = _MORE.get(dot + ending.lower())
+    if more is not None:
+        return more
+    kind, encoding = _types.guess_type(filename.replace(":", "_"), strict=False)
+    return UNKNOWN if kind is None or encoding is not None else kind
+
+
+def safe_media_type(filename: str, *, keep_css: bool = False) -> tuple[str, bool]:
+    """Content type for a file that a stranger may have made, and whether it must be offered for download."""
+    kind = media_type(filename)
+    active = kind in _ACTIVE or kind.endswith(("+xml", "/xml"))
+    if active:
+        return UNKNOWN, True
+    if kind in _NEVER_INLINE and not keep_css:
+        return UNKNOWN, False
+    return kind, False

@@ -1,0 +1,86 @@
+"""The Litestar application with the routes that are not served past it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from litestar import Litestar, Request, Response, Router
+from litestar.di import Provide
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+
+from .errors import RequestRefused, error_answer
+from .handlers import model, site, system
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from litestar.types import ControllerRouterHandler
+
+    from .asgi import AsgiApp
+    from .services import Services
+
+API_HANDLERS = (
+    model.get_model_types,
+    model.get_models,
+    model.get_embeddings,
+    system.get_system_stats,
+    system.get_features,
+    system.free_resources,
+    system.get_extensions,
+)
+"""Served bare and under /api."""
+
+SITE_HANDLERS = (
+    site.get_landing_page,
+    site.get_template_index,
+)
+"""Served bare only."""
+
+
+def build_router(services: Services, extra: Sequence[ControllerRouterHandler] = ()) -> AsgiApp:
+    """Make the application; ``extra`` are routes of other plugins."""
+    app = Litestar(
+        route_handlers=[
+            *SITE_HANDLERS,
+            *extra,
+            Router(path="/", route_handlers=API_HANDLERS, include_in_schema=False),
+            Router(path="/api", route_handlers=API_HANDLERS),
+        ],
+        dependencies={
+            "kernel": Provide(lambda: services.kernel, sync_to_thread=False),
+            "services": Provide(lambda: services, sync_to_thread=False),
+        },
+        exception_handlers={Exception: _answer_error},
+        request_max_body_size=services.max_body,
+        logging_config=None,
+        openapi_config=None,
+    )
+    return cast("AsgiApp", app)
+
+
+def _answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    from .application import wants_page
+
+    if isinstance(error, HTTPException):
+        error = _refusal(error, request)
+    headers = dict(request.scope["headers"])
+    answer = error_answer(error, f"{request.method} {request.url.path}", page=wants_page(request.method, headers))
+    media = (answer.media or b"").decode()
+    return Response(
+        answer.body,
+        status_code=answer.status,
+        media_type=media,
+        headers={name.decode(): value.decode() for name, value in answer.headers},
+    )
+
+
+def _refusal(error: HTTPException, request: Request[Any, Any, Any]) -> RequestRefused:
+    path = request.url.path
+    headers = [(n.lower().encode(), v.encode()) for n, v in (error.headers or {}).items()]
+    if isinstance(error, NotFoundException):
+        return RequestRefused(404, "not_found", f"There is nothing at {path}.", hint="The page / tells what there is.")
+    if isinstance(error, MethodNotAllowedException):
+        message = f"{request.method} is not possible at {path}."
+        return RequestRefused(405, "method_not_allowed", message, headers=headers)
+    type = "invalid_request" if error.status_code < 500 else "internal_error"
+    return RequestRefused(error.status_code, type, error.detail, headers=headers)

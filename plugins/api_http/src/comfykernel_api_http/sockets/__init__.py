@@ -1,0 +1,1 @@
+"""WebSocket side of the transport: connections, and what is told to whom."""

@@ -1,0 +1,222 @@
+"""Tells WebSocket clients what happens: one listener on the kernel's bus for all connections.
+
+Messages of a prompt go to the client that asked for it. Of a prompt without a client, progress, previews and an
+interruption go to everybody, the rest to nobody. Queue changes go to everybody. Each message is encoded once, and
+only when somebody gets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from comfykernel_sdk import events as ev
+
+from . import messages
+from .connection import Connection
+from .progress import RunningPrompt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from comfykernel_sdk.transport import BusEvent, Kernel
+
+    from .connection import Kind
+
+log = logging.getLogger(__name__)
+
+EVENTS_PER_TURN: Final = 100
+"""Events handled before other tasks of the loop get their turn."""
+
+ANSWER_WAIT_S: Final = 1.0
+"""Longest time that events of a prompt wait for the answer to its POST to be written."""
+
+
+class Hub:
+    """All connections of the transport."""
+
+    def __init__(self, kernel: Kernel, *, max_upload_size: int) -> None:
+        self.features = {"supports_preview_metadata": True, "max_upload_size": max_upload_size}
+        self._kernel = kernel
+        self._clients: dict[str, Connection] = {}
+        self._prompts: dict[str, RunningPrompt] = {}
+        self._answering: dict[str, asyncio.Event] = {}
+        self._steps: dict[str, tuple[Connection, str]] = {}
+
+    # -- connections ----------------------------------------------------------------------------
+
+    def find(self, sid: str) -> Connection | None:
+        """The connection that gets the messages of this client."""
+        return self._clients.get(sid)
+
+    def add(self, connection: Connection) -> None:
+        """Greet a new connection; from now on it gets its client's messages, whoever had them before."""
+        self._clients[connection.sid] = connection
+        connection.put(messages.status(self._kernel.queue_remaining(), connection.sid))
+        for prompt in self._prompts.values():
+            if prompt.client_id == connection.sid and prompt.node is not None:
+                connection.put(messages.text("executing", {"node": prompt.node}))
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection, unless a newer one has taken its place."""
+        if self._clients.get(connection.sid) is connection:
+            del self._clients[connection.sid]
+
+    def send_to_all(self, type: str, data: object) -> None:
+        """A message for everybody."""
+        self._put(messages.text(type, data), self._clients.values())
+
+    # -- answers that are being written ----------------------------------------------------------
+
+    def begin_answer(self, prompt_id: str) -> None:
+        """Hold back what happens to this prompt: clients must read the answer to their POST first."""
+        self._answering[prompt_id] = asyncio.Event()
+
+    def end_answer(self, prompt_id: str) -> None:
+        """The answer was written (or there will be none)."""
+        waiting = self._answering.pop(prompt_id, None)
+        if waiting is not None:
+            waiting.set()
+
+    # -- events ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Listen to the kernel until cancelled."""
+        while True:
+            subscription = self._kernel.subscribe()
+            try:
+                handled = 0
+                async for event in subscription:
+                    await self._wait_for_answer(event)
+                    self.handle(event)
+                    handled += 1
+                    if handled % EVENTS_PER_TURN == 0:
+                        await asyncio.sleep(0)
+            finally:
+                subscription.close()
+            log.warning("The WebSocket hub fell behind; clients missed messages.")
+            running = {job.prompt_id for job in self._kernel.running()}
+            self._prompts = {id: prompt for id, prompt in self._prompts.items() if id in running}
+            await asyncio.sleep(0.1)
+
+    async def _wait_for_answer(self, bus_event: BusEvent) -> None:
+        event = bus_event.event
+        if not self._answering or isinstance(event, ev.QueueChanged):
+            return
+        waiting = self._answering.get(event.prompt_id)
+        if waiting is not None:
+            try:
+                await asyncio.wait_for(waiting.wait(), ANSWER_WAIT_S)
+            except TimeoutError:
+                log.debug("The answer for prompt %s is still not written.", event.prompt_id)
+
+    def handle(self, bus_event: BusEvent) -> None:
+        """Pass on one event."""
+        event = bus_event.event
+        if isinstance(event, ev.QueueChanged):
+            if self._clients:
+                self._put(messages.status(event.queue_remaining), self._clients.values())
+            return
+        if self._steps and not isinstance(event, ev.NodePreview):
+            self._send_step(event.prompt_id)
+        prompt = self._follow(event, bus_event.client_id)
+        match event:
+            case ev.NodeProgress():
+                self._progress(event, prompt, bus_event.client_id)
+            case ev.NodePreview():
+                self._preview(event, bus_event.client_id)
+            case ev.NodeText():
+                targets = self._clients.values() if event.broadcast else self._client(bus_event.client_id)
+                self._put(messages.node_text(event), targets)
+            case ev.NodeMessage():
+                targets = self._clients.values() if event.client_id is None else self._client(event.client_id)
+                self._put(messages.text(event.event, event.data), targets)
+            case ev.ExecutionInterrupted():
+                self._put(messages.execution_interrupted(event), self._client_or_all(bus_event.client_id))
+            case ev.JobFinished():
+                if prompt is not None:
+                    self._to_client(bus_event.client_id, event)
+            case _:
+                self._to_client(bus_event.client_id, event)
+
+    def _follow(self, event: ev.Event, client_id: str | None) -> RunningPrompt | None:
+        """Keep track of the prompts that run; returns the one that the event belongs to."""
+        match event:
+            case ev.ExecutionStarted():
+                self._prompts[event.prompt_id] = RunningPrompt(event.prompt_id, client_id)
+            case ev.JobFinished():
+                return self._prompts.pop(event.prompt_id, None)
+            case ev.NodeStarted() if event.prompt_id in self._prompts:
+                self._prompts[event.prompt_id].node = event.place.node_id
+        return self._prompts.get(event.prompt_id)
+
+    def _to_client(self, client_id: str | None, event: ev.Event) -> None:
+        targets = self._client(client_id)
+        if targets and (frame := _frame_of(event)) is not None:
+            self._put(frame, targets)
+
+    def _progress(self, event: ev.NodeProgress, prompt: RunningPrompt | None, client_id: str | None) -> None:
+        if prompt is None:
+            prompt = self._prompts[event.prompt_id] = RunningPrompt(event.prompt_id, client_id)
+        prompt.update(event)
+        targets = self._client_or_all(client_id)
+        if not targets:
+            return
+        self._put(prompt.progress_state(), targets, kind="state", key=event.prompt_id)
+        if event.announce != "progress":
+            return
+        frame = messages.progress(event)
+        for target in targets:
+            if event.has_preview and client_id is not None and target.wants_preview_metadata:
+                # Previews with metadata go before the step that they belong to.
+                self._steps[event.prompt_id] = (target, frame)
+            else:
+                target.put(frame)
+
+    def _send_step(self, prompt_id: str) -> None:
+        held = self._steps.pop(prompt_id, None)
+        if held is not None:
+            connection, frame = held
+            connection.put(frame)
+
+    def _preview(self, event: ev.NodePreview, client_id: str | None) -> None:
+        targets = self._client_or_all(client_id)
+        if targets and client_id is not None and targets[0].wants_preview_metadata:
+            self._put(messages.preview_with_metadata(event), targets, kind="preview")
+        elif targets:
+            self._put(messages.preview(event), targets, kind="preview")
+        self._send_step(event.prompt_id)
+
+    def _client(self, client_id: str | None) -> list[Connection]:
+        connection = None if client_id is None else self._clients.get(client_id)
+        return [] if connection is None else [connection]
+
+    def _client_or_all(self, client_id: str | None) -> list[Connection]:
+        return list(self._clients.values()) if client_id is None else self._client(client_id)
+
+    @staticmethod
+    def _put(data: str | bytes, targets: Iterable[Connection], *, kind: Kind = "message", key: str = "") -> None:
+        for target in list(targets):
+            target.put(data, kind=kind, key=key)
+
+
+def _frame_of(event: ev.Event) -> str | None:
+    """The message of an event that only the client of its prompt is told."""
+    match event:
+        case ev.NodeStarted():
+            return messages.executing(event)
+        case ev.NodeOutput():
+            return messages.executed(event)
+        case ev.ExecutionStarted():
+            return messages.text("execution_start", {"prompt_id": event.prompt_id, "timestamp": event.timestamp})
+        case ev.ExecutionCached():
+            data = {"nodes": event.nodes, "prompt_id": event.prompt_id, "timestamp": event.timestamp}
+            return messages.text("execution_cached", data)
+        case ev.ExecutionSucceeded():
+            return messages.text("execution_success", {"prompt_id": event.prompt_id, "timestamp": event.timestamp})
+        case ev.ExecutionFailed():
+            return messages.execution_failed(event)
+        case ev.JobFinished():
+            return messages.text("executing", {"node": None, "prompt_id": event.prompt_id})
+    return None

@@ -1,0 +1,174 @@
+"""The transport ``http``: uvicorn inside the kernel's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+
+from .access import is_loopback, listen_addresses
+from .application import Application
+from .services import Services
+
+if TYPE_CHECKING:
+    from comfykernel_sdk.settings import HttpSettings, Settings
+    from comfykernel_sdk.transport import Kernel
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE_S: Final = 75
+"""Seconds after which a connection without requests is closed; pools of clients keep theirs for about a minute."""
+
+SHUTDOWN_S: Final = 3
+"""Seconds that requests get to finish when the server stops."""
+
+MAX_CLIENT_MESSAGE: Final = 1024 * 1024
+"""Bytes of a WebSocket message from a client; clients send only their features."""
+
+BACKLOG: Final = 1024
+
+
+class HttpTransport:
+    """HTTP and WebSocket on one or several addresses."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.http
+        self._sockets: list[socket.socket] = []
+        self._addresses: list[str] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server: uvicorn.Server | None = None
+
+    async def start(self, kernel: Kernel) -> None:
+        """Open for clients; returns as soon as it listens. Raises ``OSError`` when the address is taken."""
+        services = Services(kernel)
+        application = Application(services)
+        self._sockets = bind(self._settings)
+        self._addresses = services.addresses = [_address(each, tls=self._tls) for each in self._sockets]
+        self._warn_when_open()
+        config = self._config(application)
+        config.load()
+        server = uvicorn.Server(config)
+        server.lifespan = config.lifespan_class(config)
+        # Not Server.serve: it would take over the process's signals.
+        await server.startup(sockets=self._sockets)
+        self._server = server
+        self._tasks = [asyncio.create_task(services.hub.run()), asyncio.create_task(server.main_loop())]
+        application.prepare()
+
+    async def stop(self) -> None:
+        """Close all connections."""
+        if self._server is not None:
+            self._server.should_exit = True
+            await self._server.shutdown(sockets=self._sockets)
+            self._server = None
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tasks = []
+
+    def addresses(self) -> list[str]:
+        """Where clients reach it."""
+        return list(self._addresses)
+
+    @property
+    def _tls(self) -> bool:
+        return bool(self._settings.tls_certificate)
+
+    def _config(self, application: Application) -> uvicorn.Config:
+        return uvicorn.Config(
+            application,
+            http="httptools",
+            ws=_socket_protocol,  # type: ignore[arg-type]
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+            ws_max_size=MAX_CLIENT_MESSAGE,
+            ws_per_message_deflate=False,
+            ssl_certfile=self._settings.tls_certificate or None,
+            ssl_keyfile=self._settings.tls_key or None,
+        )
+
+    def _warn_when_open(self) -> None:
+        wide = [address for address in listen_addresses(self._settings) if not is_loopback(address)]
+        if wide and not self._settings.allow_remote_without_token:
+            log.warning(
+                "The server listens on %s: whoever reaches this machine can use it. "
+                "Set http.allow_remote_without_token to say that this is meant.",
+                ", ".join(wide),
+            )
+
+
+def bind(settings: HttpSettings) -> list[socket.socket]:
+    """Sockets bound to all addresses of the settings; port 0 takes a free one, the same for all.
+
+    Raises:
+        OSError: an address can't be had; says which and why.
+    """
+    sockets: list[socket.socket] = []
+    port = settings.port
+    try:
+        for address in listen_addresses(settings):
+            for family, kind, protocol, _, name in socket.getaddrinfo(
+                address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[: None if address == "localhost" else 1]:
+                sockets.append(_bound(family, kind, protocol, name))
+                port = port or sockets[0].getsockname()[1]
+    except OSError as error:
+        for each in sockets:
+            each.close()
+        raise _explained(error, address, port) from error
+    return sockets
+
+
+def _bound(family: int, kind: int, protocol: int, name: Any) -> socket.socket:
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(name)
+        # Listening now, not later: only this finds out that another server has the address.
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _explained(error: OSError, address: str, port: int) -> OSError:
+    where = f"{address}:{port}"
+    if error.errno == errno.EADDRINUSE:
+        text = f"The address {where} is taken: another server runs there. Stop it or choose another --port."
+    elif error.errno == errno.EACCES:
+        text = f"The address {where} is not allowed for this user. Choose a --port above 1023."
+    else:
+        text = f"The server can't listen on {where}: {error.strerror or error}."
+    return OSError(error.errno, text)
+
+
+def _address(sock: socket.socket, *, tls: bool) -> str:
+    host, port = sock.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _socket_protocol(*args: Any, **kwargs: Any) -> asyncio.Protocol:
+    """uvicorn's WebSocket protocol, imported at the first connection."""
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    return WebSocketsSansIOProtocol(*args, **kwargs)
