@@ -1,0 +1,1 @@
+"""A node pack with two nodes."""
