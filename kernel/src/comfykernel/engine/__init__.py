@@ -1,0 +1,55 @@
+"""Runs prompts: signatures, cache, lazy inputs, list mapping, expansion, async nodes, blockers, progress."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .engine import Engine
+from .registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from comfykernel_sdk.settings import Settings
+    from comfykernel_sdk.storage import Storage
+
+
+def create_engine(settings: Settings) -> Engine:
+    """An engine with all installed nodes and the chosen storage; imports the node packs, which may take a while.
+
+    Raises:
+        PluginError: the storage can't be had, or with ``plugins.strict`` when any plugin fails.
+    """
+    from comfykernel_sdk.scheduler import DeviceStatus
+
+    from ..plugin_host import PluginHost
+
+    host = PluginHost(settings, side="worker")
+    host.load()
+    storage = host.make_storage()
+    registry = Registry.installed(host.node_packs())
+    host.mark_started()
+
+    def free_memory(unload_models: bool) -> None:
+        host.hook.free_memory(unload_models=unload_models)
+
+    def device_status() -> DeviceStatus | None:
+        found = host.hook.device_status()
+        return next((status for status in found if isinstance(status, DeviceStatus)), None)
+
+    return Engine(
+        registry,
+        settings=settings,
+        storage=storage,
+        free_memory=free_memory,
+        model_memory=lambda: sum(size for size in host.hook.model_memory() if isinstance(size, int)),
+        device_status=device_status,
+    )
+
+
+def engine_of(nodes: Iterable[object], *, settings: Settings, storage: Storage) -> Engine:
+    """An engine with just these nodes: definitions, or functions and classes decorated with ``@node``."""
+    return Engine(Registry.of(nodes), settings=settings, storage=storage)
+
+
+__all__ = ["Engine", "Registry", "create_engine", "engine_of"]

@@ -1,0 +1,161 @@
+"""From inputs to calls of a node, and from what the calls return to its outputs.
+
+Every input is a list of values. A node is called once for each place of the longest list, the last value of shorter
+ones is repeated; an empty list means no call at all. A node with ``input_is_list`` is called once with the lists.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias, cast, final
+
+from comfykernel_sdk.errors import ComfykernelError
+from comfykernel_sdk.graph import Expansion, is_link
+from comfykernel_sdk.nodes import Blocker, Result
+
+from .plain_data import plain_data
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from comfykernel_sdk.graph import Graph
+    from comfykernel_sdk.json_types import JsonObject
+
+    from .node_class import NodeClass
+
+Arguments: TypeAlias = dict[str, object]
+
+
+class WrongResult(ComfykernelError):
+    """Raised when what a node returned does not fit its declaration."""
+
+    default_type = "wrong_result"
+
+
+@final
+class Returned:
+    """What one call gave: a value for each output, something to show, a graph to run instead."""
+
+    __slots__ = ("graph", "ui", "values")
+
+    def __init__(self, values: Sequence[object], ui: JsonObject | None = None, graph: Graph | None = None) -> None:
+        self.values = values
+        self.ui = ui
+        self.graph = graph
+
+
+def plan_calls(inputs: dict[str, list[object]], *, as_lists: bool) -> list[Arguments]:
+    """The arguments of each call."""
+    if as_lists:
+        return [{name: list(values) for name, values in inputs.items()}]
+    longest = 1
+    for values in inputs.values():
+        size = len(values)
+        if size != 1:
+            if size == 0:
+                return []
+            longest = max(longest, size)
+    if longest == 1:
+        return [{name: values[0] for name, values in inputs.items()}]
+    return [{name: values[min(i, len(values) - 1)] for name, values in inputs.items()} for i in range(longest)]
+
+
+def blocker_among(arguments: Arguments, *, as_lists: bool) -> Blocker | None:
+    """A blocker that keeps this call from being made."""
+    for value in arguments.values():
+        if isinstance(value, Blocker):
+            return value
+        if as_lists and isinstance(value, list):
+            for item in value:
+                if isinstance(item, Blocker):
+                    return item
+    return None
+
+
+def blocked(node_class: NodeClass) -> Returned:
+    """What a call gives that was not made: silent blockers, so that a message is shown only once."""
+    return Returned((Blocker(),) * len(node_class.list_outputs))
+
+
+def read_result(node_class: NodeClass, result: object) -> Returned:
+    """Take apart what a call returned.
+
+    Raises:
+        WrongResult: the number of values is not that of the outputs.
+    """
+    count = len(node_class.list_outputs)
+    if isinstance(result, Expansion):
+        _check_count(node_class, len(result.result))
+        return Returned(result.result, _plain_ui(result.ui), result.graph)
+    ui = None
+    values: Sequence[object]
+    if isinstance(result, Result):
+        ui, values = _plain_ui(result.ui), result.values
+        if len(values) == 1 and count != 1:
+            result = values[0]
+        else:
+            _check_count(node_class, len(values))
+            return Returned(values, ui)
+    if count == 0:
+        return Returned((), ui)
+    if isinstance(result, Blocker):
+        return Returned((result,) * count, ui)
+    if count == 1:
+        return Returned((result,), ui)
+    if not isinstance(result, (tuple, list)):
+        raise WrongResult(f"{node_class.id} returned one value for {count} outputs.", hint="Return a tuple.")
+    _check_count(node_class, len(result))
+    return Returned(result, ui)
+
+
+def merge_outputs(
+    node_class: NodeClass, calls: Sequence[Returned], resolved: Mapping[str, list[list[object]]]
+) -> list[list[object]]:
+    """The list of values of each output; links of expansions are looked up in ``resolved``.
+
+    Raises:
+        WrongResult: an output that is a list is none, or a link points to an output that is not there.
+    """
+    outputs: list[list[object]] = [[] for _ in node_class.list_outputs]
+    for returned in calls:
+        for index, is_list in enumerate(node_class.list_outputs):
+            value = returned.values[index]
+            if returned.graph is not None and is_link(value) and str(value[0]) in resolved:
+                outputs[index].extend(_follow(node_class, resolved[str(value[0])], int(value[1])))  # type: ignore[arg-type]
+            elif is_list and not isinstance(value, Blocker):
+                if not isinstance(value, (list, tuple)):
+                    raise WrongResult(f"Output {index} of {node_class.id} is a list, not {type(value).__name__}.")
+                outputs[index].extend(value)
+            else:
+                outputs[index].append(value)
+    return outputs
+
+
+def merge_ui(calls: Sequence[Returned]) -> JsonObject | None:
+    """What all calls want to show: lists are put together key by key."""
+    shown = [returned.ui for returned in calls if returned.ui is not None]
+    if len(shown) < 2:
+        return shown[0] if shown else None
+    merged: JsonObject = {}
+    for ui in shown:
+        for key, value in ui.items():
+            items = merged.setdefault(key, [])
+            assert isinstance(items, list)
+            items.extend(value if isinstance(value, list) else [value])
+    return merged
+
+
+def _follow(node_class: NodeClass, outputs: list[list[object]], index: int) -> list[object]:
+    if not 0 <= index < len(outputs):
+        raise WrongResult(f"The expansion of {node_class.id} links to output {index} of a node with {len(outputs)}.")
+    return outputs[index]
+
+
+def _check_count(node_class: NodeClass, given: int) -> None:
+    count = len(node_class.list_outputs)
+    if given != count:
+        raise WrongResult(f"{node_class.id} returned {given} values for {count} outputs.")
+
+
+def _plain_ui(ui: JsonObject | None) -> JsonObject | None:
+    """A ui value as data that can leave the process; without members it is nothing to show."""
+    return cast("JsonObject", plain_data(ui)) if ui else None

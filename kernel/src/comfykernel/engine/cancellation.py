@@ -1,0 +1,24 @@
+"""The wish to stop a run, from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import final
+
+
+@final
+class Cancellation:
+    """A flag that wakes the run when it waits for asynchronous nodes. Make it on the run's event loop."""
+
+    __slots__ = ("_loop", "requested", "wake")
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.wake = asyncio.Event()
+        """Set when a node has ended or the run is to stop."""
+        self._loop = asyncio.get_running_loop()
+
+    def request(self) -> None:
+        """Ask for the end; may be called from any thread."""
+        self.requested = True
+        self._loop.call_soon_threadsafe(self.wake.set)

@@ -1,0 +1,30 @@
+"""Values of node packs as JSON data that can leave the process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from comfykernel_sdk.json_types import Json
+
+
+def plain_data(value: object) -> Json:
+    """A copy made of plain JSON types: tuples become lists, foreign numbers plain ones, other objects their text."""
+    plain: Json = msgspec.to_builtins(value, str_keys=True, enc_hook=_foreign)
+    return _without_tuples(plain)
+
+
+def _without_tuples(value: object) -> Json:
+    if isinstance(value, (list, tuple)):
+        return [_without_tuples(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _without_tuples(item) for key, item in value.items()}
+    return value  # type: ignore[return-value]
+
+
+def _foreign(value: object) -> object:
+    """A number of an array library gives its plain value."""
+    item = getattr(value, "item", None)
+    return item() if callable(item) and getattr(value, "shape", None) == () else str(value)

@@ -1,0 +1,77 @@
+"""The nodes of a worker: classes by name, names claimed by several packs, and the catalog told to the server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from comfykernel_sdk.nodes import NodePack
+from comfykernel_sdk.scheduler import Catalog
+
+from ..fingerprint import distributions_fingerprint
+from ..plugin_host import LoadedPack
+from .node_class import NodeClass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from comfykernel_sdk.json_types import JsonObject
+    from comfykernel_sdk.nodes import NodeDefinition
+
+
+class Registry:
+    """Every node of these packs; where two claim one name the earlier pack has it.
+
+    The other one stays reachable as ``PACK:NAME``.
+    """
+
+    def __init__(self, packs: Iterable[LoadedPack], *, fingerprint: str = "") -> None:
+        self.classes: dict[str, NodeClass] = {}
+        self.catalog = Catalog(fingerprint=fingerprint)
+        self._owners: dict[str, LoadedPack] = {}
+        self._collisions: dict[str, JsonObject] = {}
+        for loaded in packs:
+            self._add_pack(loaded)
+        self.catalog.nodes = {id: known.spec for id, known in self.classes.items()}
+        self.catalog.collisions = list(self._collisions.values())
+
+    @classmethod
+    def of(cls, items: Iterable[object], *, pack: str = "nodes") -> Registry:
+        """A registry of single nodes: definitions, or functions and classes decorated with ``@node``."""
+        return cls([LoadedPack(pack=NodePack(pack, items), distribution="", version="", seconds=0.0)])
+
+    @classmethod
+    def installed(cls, packs: Iterable[LoadedPack]) -> Registry:
+        """A registry of what the installed distributions gave, under their fingerprint."""
+        return cls(packs, fingerprint=distributions_fingerprint())
+
+    def _add_pack(self, loaded: LoadedPack) -> None:
+        pack = loaded.pack
+        for id, definition in pack.nodes.items():
+            owner = self._owners.setdefault(id, loaded)
+            if owner is not loaded:
+                self._report_collision(id, owner, loaded)
+            self._add(id if owner is loaded else f"{pack.name}:{id}", definition, loaded)
+        about: JsonObject = {
+            "name": pack.name, "distribution": loaded.distribution, "version": loaded.version,
+            "nodes": list(pack.nodes), "seconds": loaded.seconds, "error": loaded.error,
+            "web_directory": str(pack.web_directory) if pack.web_directory else None,
+        }  # fmt: skip
+        self.catalog.packs.append(about)
+
+    def _add(self, id: str, definition: NodeDefinition, loaded: LoadedPack) -> None:
+        spec = definition.spec
+        distribution = spec.distribution or loaded.distribution
+        spec = msgspec.structs.replace(spec, id=id, display_name=spec.display_name, distribution=distribution)
+        self.classes[id] = NodeClass(msgspec.structs.replace(definition, spec=spec))
+
+    def _report_collision(self, id: str, winner: LoadedPack, loser: LoadedPack) -> None:
+        report = self._collisions.setdefault(id, {"id": id, "winner": _named(winner), "losers": []})
+        losers = report["losers"]
+        assert isinstance(losers, list)
+        losers.append({**_named(loser), "reachable_as": f"{loser.pack.name}:{id}"})
+
+
+def _named(loaded: LoadedPack) -> JsonObject:
+    return {"pack": loaded.pack.name, "distribution": loaded.distribution, "version": loaded.version}

@@ -1,0 +1,194 @@
+"""A worker process, ``python -m comfykernel.worker``: an engine behind the channel to the server.
+
+The main thread runs the engine; one thread reads the channel, so that an interrupt arrives while a node computes;
+one writes to it in batches, so that events do not slow nodes down; one asks validators. When the server is gone the
+process ends at once, whatever it computes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from comfykernel_sdk import channel
+from comfykernel_sdk.jobs import Outcome
+from comfykernel_sdk.scheduler import Assignment, DeviceStatus
+from comfykernel_sdk.settings import Settings
+
+from .engine import Engine, create_engine
+
+if TYPE_CHECKING:
+    from comfykernel_sdk.channel import FromWorker
+
+log = logging.getLogger(__name__)
+
+FD_VARIABLE: Final = "COMFYKERNEL_WORKER_FD"
+SETTINGS_VARIABLE: Final = "COMFYKERNEL_SETTINGS"
+DEVICE_VARIABLE: Final = "COMFYKERNEL_DEVICE"
+
+BATCH_BYTES: Final = 256 * 1024
+"""Frames are joined up to this size before they are sent."""
+
+
+class Sender:
+    """Sends messages from a thread of its own, in order; what piles up meanwhile is sent in one piece."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._waiting: SimpleQueue[FromWorker] = SimpleQueue()
+        threading.Thread(target=self._send_all, name="channel-sender", daemon=True).start()
+
+    def send(self, message: FromWorker) -> None:
+        """Have a message sent soon; never blocks."""
+        self._waiting.put(message)
+
+    def _send_all(self) -> None:
+        try:
+            while True:
+                batch = encoded(self._waiting.get())
+                while len(batch) < BATCH_BYTES and not self._waiting.empty():
+                    batch += encoded(self._waiting.get())
+                self._socket.sendall(batch)
+        except OSError:
+            end_process(0)
+
+
+def encoded(message: FromWorker) -> bytes:
+    """A frame; a message that holds what can't leave the process is replaced by nothing, or by a failed outcome."""
+    try:
+        return channel.encode_frame(message)
+    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+        log.exception("%s can't be sent to the server", type(message).__name__)
+        if isinstance(message, channel.Ended):
+            outcome = Outcome(status="failed", reason=f"The outcome can't be sent to the server: {error}")
+            return channel.encode_frame(channel.Ended(message.prompt_id, outcome))
+        return b""
+
+
+class Worker:
+    """The process: reads commands, runs prompts, tells what happens."""
+
+    def __init__(self, sock: socket.socket, settings: Settings, device: str) -> None:
+        self._channel = channel.BlockingChannel(sock, channel.server_decoder())
+        self._sender = Sender(sock)
+        self._settings = settings
+        self._device = device
+        self._engine: Engine | None = None
+        self._accepted: set[str] = set()
+        self._validators = ThreadPoolExecutor(1, thread_name_prefix="validators")
+
+    async def run(self) -> None:
+        """Load the nodes and serve until the process ends."""
+        inbox: asyncio.Queue[Assignment | channel.Free] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._read_all, args=(loop, inbox), name="channel-reader", daemon=True).start()
+        engine = self._engine = create_engine(self._settings)
+        set_threads(self._settings.execution.threads)
+        gc.collect()
+        gc.freeze()
+        self._sender.send(channel.Ready(engine.catalog, self._status(engine), torch_version()))
+        while True:
+            message = await inbox.get()
+            if isinstance(message, Assignment):
+                await self._run_prompt(engine, message)
+            else:
+                engine.free(unload_models=message.unload_models, free_memory=message.free_memory)
+            memory = channel.Memory(self._status(engine), engine.cache_bytes(), engine.model_bytes())
+            self._sender.send(memory)
+
+    async def _run_prompt(self, engine: Engine, assignment: Assignment) -> None:
+        send = self._sender.send
+        outcome = await engine.run(assignment, lambda event: send(channel.Said(event)))
+        self._accepted.discard(assignment.prompt_id)
+        send(channel.Ended(assignment.prompt_id, outcome))
+
+    def _read_all(self, loop: asyncio.AbstractEventLoop, inbox: asyncio.Queue[Assignment | channel.Free]) -> None:
+        """Take every message as it comes; the end of the channel is the end of the process."""
+        try:
+            while True:
+                message = self._channel.receive()
+                match message:
+                    case channel.Interrupt():
+                        self._interrupt(message.prompt_id)
+                    case channel.Validate():
+                        self._validators.submit(self._validate, message)
+                    case channel.Shutdown():
+                        break
+                    case _:
+                        if isinstance(message, Assignment):
+                            self._accepted.add(message.prompt_id)
+                        loop.call_soon_threadsafe(inbox.put_nowait, message)
+        except EOFError:
+            pass
+        except msgspec.MsgspecError:
+            log.exception("What came from the server is no message")
+            end_process(1)
+        end_process(0)
+
+    def _interrupt(self, prompt_id: str) -> None:
+        if self._engine is not None:
+            self._engine.interrupt(prompt_id, expected=prompt_id in self._accepted)
+
+    def _validate(self, message: channel.Validate) -> None:
+        answers = self._engine.validate(message.questions) if self._engine is not None else []
+        self._sender.send(channel.Validated(message.id, answers))
+
+    def _status(self, engine: Engine) -> DeviceStatus:
+        kind, _, index = self._device.partition(":")
+        unknown = DeviceStatus(name=self._device, type=kind, index=int(index) if index.isdigit() else None)
+        return engine.device_status() or unknown
+
+
+def torch_version() -> str:
+    """Version of torch when a node pack has imported it."""
+    return str(getattr(sys.modules.get("torch"), "__version__", ""))
+
+
+def set_threads(count: int) -> None:
+    """Limit the CPU threads of torch when a node pack has imported it; 0: leave them."""
+    torch = sys.modules.get("torch")
+    if count > 0 and torch is not None:
+        torch.set_num_threads(count)
+
+
+def end_process(code: int) -> None:
+    """End now: nodes that compute are not waited for."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def main() -> None:
+    """Entry point of the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    settings = msgspec.json.decode(os.environ[SETTINGS_VARIABLE], type=Settings)
+    device = os.environ.get(DEVICE_VARIABLE, "cpu")
+    if device == "cpu":
+        settings.execution.cpu = True
+    # What nodes print is shown line by line, though it goes through a pipe.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    logging.basicConfig(level=settings.log.level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    fd = int(os.environ[FD_VARIABLE])
+    os.set_inheritable(fd, False)
+    sock = socket.socket(fileno=fd)
+    sock.setblocking(True)
+    try:
+        asyncio.run(Worker(sock, settings, device).run())
+    except Exception:
+        log.exception("The worker ends")
+        end_process(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Test nodes of the recorded API contract."""
