@@ -1,0 +1,189 @@
+"""LoRA files: reading them in the published layouts and laying them over models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from torch import Tensor
+
+from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
+from comfykernel_core_nodes.diffusion.errors import CheckpointError
+from comfykernel_core_nodes.diffusion.lora_names import longest_prefixes, text_names, unet_names
+from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder
+from comfykernel_core_nodes.diffusion.weight_files import open_weights
+from comfykernel_core_nodes.diffusion.weight_patches import (
+    AddDifference,
+    Butterfly,
+    Generalised,
+    Hadamard,
+    Kronecker,
+    LowRank,
+    Orthogonal,
+    SetWeight,
+    product,
+)
+from comfykernel_core_nodes.diffusion.weights import WeightPatch
+
+# Endings of the two factors of a low-rank update: kohya, diffusers (three ages), PEFT.
+LOW_RANK_ENDINGS: Final = (
+    (".lora_up.weight", ".lora_down.weight"),
+    ("_lora.up.weight", "_lora.down.weight"),
+    (".lora_B.weight", ".lora_A.weight"),
+    (".lora.up.weight", ".lora.down.weight"),
+    (".lora_B", ".lora_A"),
+    (".lora_linear_layer.up.weight", ".lora_linear_layer.down.weight"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoraResult:
+    """The patched handles, and the names in the file that neither model knows."""
+
+    model: DiffusionModel | None
+    clip: TextEncoder | None
+    unused: list[str]
+
+
+def load_lora(path: Path) -> Mapping[str, Tensor]:
+    """Tensors of a LoRA file; raises `CheckpointError`."""
+    file = open_weights(path)
+    if not file.shapes:
+        raise CheckpointError(path, "holds no tensors.")
+    return file.read({name: name for name in file.shapes})
+
+
+def apply_lora(
+    tensors: Mapping[str, Tensor],
+    model: DiffusionModel | None,
+    clip: TextEncoder | None,
+    strength_model: float,
+    strength_clip: float,
+) -> LoraResult:
+    """Lay a LoRA over a model and a text model; the given handles stay as they are, weights are shared.
+
+    Strength 1 is the LoRA as trained, 0 leaves the handle alone, negative values go the other way.
+    """
+    used: set[str] = set()
+    if model is not None:
+        names = unet_names(model.weights.source.shapes)
+        patches = lora_patches(tensors, names, strength_model, used)
+        model = model.with_patches(patches) if patches and strength_model else model
+    if clip is not None:
+        names = text_names(clip.weights.source.shapes)
+        patches = lora_patches(tensors, names, strength_clip, used)
+        clip = clip.with_patches(patches) if patches and strength_clip else clip
+    return LoraResult(model, clip, sorted(tensors.keys() - used))
+
+
+def lora_patches(
+    tensors: Mapping[str, Tensor], names: Mapping[str, str], strength: float, used: set[str]
+) -> dict[str, WeightPatch]:
+    """Patches by weight name; keys of the file that were taken are added to `used`."""
+    groups: dict[str, dict[str, Tensor]] = {}
+    for name, _, rest in longest_prefixes(tensors, names):
+        groups.setdefault(name, {})[rest] = tensors[name + rest]
+    patches: dict[str, WeightPatch] = {}
+    for name, entries in groups.items():
+        known = _Entries(entries)
+        for ending, patch in _module_patches(known, strength).items():
+            patches[names[name] + ending] = patch
+        used.update(name + rest for rest in known.used)
+    return patches
+
+
+class _Entries:
+    """The entries of one module in a file, noting which were used."""
+
+    def __init__(self, entries: Mapping[str, Tensor]) -> None:
+        self._entries = entries
+        self.used: set[str] = set()
+
+    def __contains__(self, ending: str) -> bool:
+        return ending in self._entries
+
+    def __getitem__(self, ending: str) -> Tensor:
+        self.used.add(ending)
+        return self._entries[ending]
+
+    def get(self, ending: str) -> Tensor | None:
+        return self[ending] if ending in self else None
+
+    def number(self, ending: str) -> float | None:
+        value = self.get(ending)
+        return None if value is None else float(value)
+
+
+def _module_patches(entries: _Entries, strength: float) -> dict[str, WeightPatch]:
+    patches: dict[str, WeightPatch] = {}
+    for build in (_low_rank, _hadamard, _kronecker, _generalised, _orthogonal, _difference):
+        patch = build(entries, strength)
+        if patch is not None:
+            patches[".weight"] = patch
+    for ending in (".diff_b", ".b_norm"):
+        if ending in entries:
+            patches[".bias"] = AddDifference(entries[ending], strength)
+    return patches
+
+
+def _low_rank(entries: _Entries, strength: float) -> WeightPatch | None:
+    for up, down in LOW_RANK_ENDINGS:
+        if up in entries and down in entries:
+            return LowRank(
+                entries[up],
+                entries[down],
+                strength,
+                entries.number(".alpha"),
+                entries.get(".lora_mid.weight"),
+                entries.get(".dora_scale"),
+            )
+    return None
+
+
+def _hadamard(entries: _Entries, strength: float) -> WeightPatch | None:
+    if ".hada_w1_a" not in entries:
+        return None
+    first = (entries[".hada_w1_a"], entries[".hada_w1_b"], entries.get(".hada_t1"))
+    second = (entries[".hada_w2_a"], entries[".hada_w2_b"], entries.get(".hada_t2"))
+    return Hadamard((first, second), strength, entries.number(".alpha"), entries.get(".dora_scale"))
+
+
+def _kronecker(entries: _Entries, strength: float) -> WeightPatch | None:
+    if ".lokr_w1" not in entries and ".lokr_w1_a" not in entries:
+        return None
+    rank = None
+    factors = []
+    for name in (".lokr_w1", ".lokr_w2"):
+        whole = entries.get(name)
+        if whole is None:
+            a, b = entries[name + "_a"].float(), entries[name + "_b"].float()
+            rank = b.shape[0]
+            whole = product(a, b, entries.get(".lokr_t2") if name == ".lokr_w2" else None)
+        factors.append(whole)
+    return Kronecker(*factors, strength, rank, entries.number(".alpha"), entries.get(".dora_scale"))
+
+
+def _generalised(entries: _Entries, strength: float) -> WeightPatch | None:
+    if ".a1.weight" not in entries:
+        return None
+    a1, a2, b1, b2 = (entries[f".{name}.weight"] for name in ("a1", "a2", "b1", "b2"))
+    return Generalised(a1, a2, b1, b2, strength, entries.number(".alpha"), entries.get(".dora_scale"))
+
+
+def _orthogonal(entries: _Entries, strength: float) -> WeightPatch | None:
+    if ".oft_blocks" not in entries:
+        return None
+    blocks = entries[".oft_blocks"]
+    kind = Butterfly if blocks.ndim == 4 else Orthogonal
+    return kind(blocks, strength, entries.number(".alpha"), entries.get(".rescale"))
+
+
+def _difference(entries: _Entries, strength: float) -> WeightPatch | None:
+    if ".set_weight" in entries:
+        return SetWeight(entries[".set_weight"])
+    for ending in (".diff", ".w_norm"):
+        if ending in entries:
+            return AddDifference(entries[ending], strength)
+    return None
