@@ -108,10 +108,10 @@ class GuardedHook:
 
     def call(self, plugin: _Plugin, implementation: pluggy.HookImpl, arguments: Mapping[str, object]) -> object:
         """Call one implementation; ``None`` when it fails."""
-        result: object = None
+        results: list[object] = []
         with self._host.guard(plugin, doing=f"in {self._name}"):
-            result = implementation.function(*(arguments[name] for name in implementation.argnames))
-        return result
+            results.append(implementation.function(*(arguments[name] for name in implementation.argnames)))
+        return results[0] if results else None
 
 
 class GuardedHooks:

@@ -73,30 +73,11 @@ GRAPH = {
 Invoke = Callable[..., click.testing.Result]
 
 
-def install(site: Path, name: str, entry_points: str, source: str) -> None:
-    """What pip leaves behind: a module and the metadata of its distribution."""
-    (site / f"{name}.py").write_text(source)
-    info = site / f"{name}-1.2.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text(entry_points)
-
-
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of installed distributions: one node pack, and one plugin with a command."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    install(folder, "words_pack", "[comfykernel.nodes]\nwords = words_pack\n", PACK)
-    install(folder, "shout_plugin", "[comfykernel.plugins]\nshout = shout_plugin\n", COMMANDS)
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("COMFYKERNEL_LOAD_PLUGINS", "words,shout")
-    return folder
-
-
-@pytest.fixture
-def invoke(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
-    """Call ``comfykernel`` with arguments, in an empty folder."""
+def invoke(install_plugin: Callable[[str, str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    """Call ``comfykernel`` with arguments, in an empty folder; one node pack and one command are installed."""
+    install_plugin("words_plugin", "comfykernel.nodes", PACK)
+    install_plugin("shout_plugin", "comfykernel.plugins", COMMANDS)
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.chdir(home)

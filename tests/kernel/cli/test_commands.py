@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from comfykernel.cli import _flags
 from comfykernel.config import setting_keys
 
-from .conftest import Invoke, install
+from .conftest import Invoke
 
 
 def test_help_lists_own_commands_first_then_those_of_plugins(invoke: Invoke) -> None:
@@ -35,23 +36,23 @@ def test_version(invoke: Invoke) -> None:
     assert invoke("--version").stdout.startswith("comfykernel, version ")
 
 
-def test_plugins_shows_states_hooks_and_tracebacks(invoke: Invoke, site: Path) -> None:
-    install(site, "broken_pack", "[comfykernel.nodes]\nwords_too = broken_pack\n", "import no_such_module_anywhere\n")
+def test_plugins_shows_states_and_hooks(invoke: Invoke) -> None:
     result = invoke("plugins")
-    rows = {line.split()[1]: line.split() for line in result.stdout.splitlines() if len(line.split()) > 4}
-    assert rows["words"][0:5] == ["node", "words", "words-pack", "1.2", "loaded"]
+    rows = {line.split()[1]: line.split() for line in result.stdout.splitlines()}
+    assert rows["words"][0:5] == ["node", "words", "words-plugin", "1.2", "loaded"]
     assert rows["words"][6:] == ["register_nodes"]
     assert rows["core"][4] == "disabled"
     assert rows["fs"][4] == "loaded"
     assert result.exit_code == 0
 
 
-def test_plugins_exits_with_1_when_one_failed(invoke: Invoke, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COMFYKERNEL_LOAD_PLUGINS", "words,bad")
-    install(site, "bad_pack", "[comfykernel.nodes]\nbad = bad_pack\n", "import no_such_module_anywhere\n")
+def test_plugins_shows_tracebacks_and_exits_with_1(
+    invoke: Invoke, install_plugin: Callable[[str, str, str], None]
+) -> None:
+    install_plugin("bad_plugin", "comfykernel.nodes", "import no_such_module_anywhere\n")
     result = invoke("plugins")
     assert result.exit_code == 1
-    assert "node bad (bad-pack) failed:\nTraceback" in result.stdout
+    assert "node bad (bad-plugin) failed:\nTraceback" in result.stdout
     assert "No module named 'no_such_module_anywhere'" in result.stdout
     told = {info["name"]: info for info in json.loads(invoke("plugins", "--json").stdout)}
     assert told["bad"]["state"] == "failed"
@@ -62,7 +63,7 @@ def test_nodes_lists_by_category_and_describes_one(invoke: Invoke) -> None:
     assert "words\n  Fall\n  Say    Say Something\n  Write\n" in invoke("nodes").stdout
     shown = invoke("nodes", "Say").stdout
     assert "Say  (Say Something)" in shown
-    assert "\nwords-pack\n" in shown
+    assert "\nwords-plugin\n" in shown
     assert "Make a text of words." in shown
     assert "seed: INT; default 0; min 0; max 99" in shown
     assert "one of calm, loud" in shown
