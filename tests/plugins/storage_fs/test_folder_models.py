@@ -194,6 +194,11 @@ def test_extra_model_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert models.folders() == [*FOLDERS, "my_models"]
 
 
+def test_a_file_in_the_base_folder_is_read_unasked(tmp_path: Path) -> None:
+    (tmp_path / "extra_model_paths.yaml").write_text("mine: {vae: more}")
+    assert store_in(tmp_path).roots("vae")[-1] == str(tmp_path / "more")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -170,9 +170,12 @@ async def test_a_damaged_database_is_moved_aside(database: Path, place: int, cap
 
 async def test_a_database_that_cannot_be_opened_is_left_alone(database: Path) -> None:
     database.mkdir(parents=True)
-    with pytest.raises((PluginError, OSError)):
+    with pytest.raises(PluginError, match="can't be opened"):
         await SqliteJobStore.open(database)
     assert database.is_dir()
+    (database.parent / "file").touch()
+    with pytest.raises(PluginError, match="can't be opened"):
+        await SqliteJobStore.open(database.parent / "file" / "jobs.sqlite")
 
 
 async def test_only_the_owner_reads_the_database(database: Path) -> None:

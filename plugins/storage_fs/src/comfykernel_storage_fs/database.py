@@ -29,11 +29,11 @@ def lock_database(path: Path) -> filelock.BaseFileLock:
     """Take the database for this process until the lock is released or the process ends, however it ends.
 
     Raises:
-        PluginError: another server has it.
+        PluginError: another server has it, or its folder can't be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(path.with_name(path.name + ".lock"), thread_local=False)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise PluginError(
@@ -41,6 +41,8 @@ def lock_database(path: Path) -> filelock.BaseFileLock:
             type="database_in_use",
             hint="Stop that server, or give this one another folder (--user-directory or paths.state).",
         ) from None
+    except OSError as error:
+        raise _unavailable(path, error) from error
     return lock
 
 
@@ -65,14 +67,13 @@ def open_for_writing(path: Path, *, synchronous: Literal["full", "normal"]) -> s
     A damaged database is moved aside (``NAME.damaged-TIME``), an error logged, and a new one begun.
 
     Raises:
-        PluginError: it was written by a newer version.
+        PluginError: it was written by a newer version, or the disk is full, not writable and so on.
     """
     try:
         return _open_checked(path, synchronous=synchronous)
+    except (OSError, sqlite3.OperationalError) as error:  # the data may be sound
+        raise _unavailable(path, error) from error
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):  # full disk, no permission: the data may be sound
-            message = f"The job database {path} can't be opened: {error}"
-            raise PluginError(message, type="database_unavailable") from error
         kept = _move_aside(path)
         log.error(
             "The job database %s is damaged (%s). It was moved to %s; waiting jobs and history in it are not "
@@ -98,6 +99,14 @@ def _open_checked(path: Path, *, synchronous: Literal["full", "normal"]) -> sqli
         connection.close()
         raise
     return connection
+
+
+def _unavailable(path: Path, error: Exception) -> PluginError:
+    return PluginError(
+        f"The job database {path} can't be opened: {error}",
+        type="database_unavailable",
+        hint="paths.state (--user-directory) must be a folder that can be written.",
+    )
 
 
 def _move_aside(path: Path) -> Path:

@@ -1,7 +1,8 @@
-"""Listing of a directory tree that reads again only the directories that have changed."""
+"""Listing directories: once, or again and again, reading only those that have changed."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -10,6 +11,7 @@ from .atomic_write import HIDDEN
 from .confinement import is_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 # A directory that changed so lately (ns) may change again within the tick of its clock: read it anew next time.
@@ -18,6 +20,30 @@ FRESH_NS: Final = 2_000_000_000
 # Deeper trees are cut: nobody keeps models there, and links can make a tree endless.
 DEPTH: Final = 32
 _SKIPPED: Final = frozenset({".git", "__pycache__"})
+
+
+def files_below(
+    folder: Path, *, within: Path, recursive: bool, below: str = ""
+) -> Iterator[tuple[str, str, os.stat_result]]:
+    """``(folder below the first one, name, stat)`` of the files of a folder; none when it is no folder.
+
+    Names that are no Unicode text are left out, and links that lead out of ``within`` (a real path).
+    """
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if entry.name.startswith(HIDDEN) or not is_text(entry.name):
+            continue
+        if entry.is_symlink() and not folder.joinpath(entry.name).resolve().is_relative_to(within):
+            continue
+        if recursive and entry.is_dir(follow_symlinks=False):
+            deeper = f"{below}/{entry.name}".lstrip("/")
+            yield from files_below(folder / entry.name, within=within, recursive=True, below=deeper)
+        elif entry.is_file():
+            with contextlib.suppress(FileNotFoundError):  # gone since the folder was read
+                yield below, entry.name, entry.stat()
 
 
 class _Directory(NamedTuple):

@@ -12,7 +12,8 @@ from comfykernel_sdk.errors import Forbidden, InvalidPath, NotFound
 from comfykernel_sdk.storage import FILE_KINDS, FileInfo, FileKind, FileRef, NumberedName
 
 from .atomic_write import HIDDEN, create_file, make_folder, replace_file
-from .confinement import check_name, inside, is_text, split_path
+from .confinement import check_name, inside, split_path
+from .directory_listing import files_below
 from .numbering import fill_tokens, next_counter
 
 if TYPE_CHECKING:
@@ -88,7 +89,10 @@ class FolderFileStore:
     def list(self, kind: FileKind, *, recursive: bool = False) -> Iterator[FileInfo]:
         """The files of a kind, the newest first. Names that are no Unicode text and links to outside are left out."""
         root = self._root(kind).resolve()
-        found = _scan(root, root, "", kind, recursive=recursive) if root.is_dir() else ()
+        found = [
+            _info(FileRef(name, below, kind), stat)
+            for below, name, stat in files_below(root, within=root, recursive=recursive)
+        ]
         yield from sorted(found, key=lambda info: (-info.modified, info.ref.subfolder, info.ref.filename))
 
     def delete(self, ref: FileRef) -> None:
@@ -142,20 +146,6 @@ def _alternatives(path: Path) -> Iterator[Path]:
     yield path
     for number in itertools.count(1):
         yield path.with_name(check_name(f"{path.stem} ({number}){path.suffix}"))
-
-
-def _scan(root: Path, folder: Path, subfolder: str, kind: FileKind, *, recursive: bool) -> Iterator[FileInfo]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith(HIDDEN) or not is_text(entry.name):
-                continue
-            if entry.is_symlink() and not folder.joinpath(entry.name).resolve().is_relative_to(root):
-                continue
-            if entry.is_file():
-                yield _info(FileRef(entry.name, subfolder, kind), entry.stat())
-            elif recursive and entry.is_dir(follow_symlinks=False):
-                below = f"{subfolder}/{entry.name}".lstrip("/")
-                yield from _scan(root, folder / entry.name, below, kind, recursive=True)
 
 
 def _remove(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -50,13 +51,14 @@ class SqliteJobStore:
 
     @classmethod
     def _open(cls, path: Path, synchronous: Literal["full", "normal"]) -> SqliteJobStore:
-        lock = lock_database(path)
-        try:
+        with contextlib.ExitStack() as stack:
+            lock = lock_database(path)
+            stack.callback(lock.release)
             connection = open_for_writing(path, synchronous=synchronous)
-            return cls(lock, GroupCommit(connection), Readers(path))
-        except BaseException:
-            lock.release()
-            raise
+            stack.callback(connection.close)
+            readers = Readers(path)
+            stack.pop_all()
+            return cls(lock, GroupCommit(connection), readers)
 
     async def add(self, job: Job) -> Job:
         """Keep a new job and set its ``sequence``; one of the same id that has ended is replaced."""

@@ -33,10 +33,10 @@ def next_counter(folder: Path, filename: str) -> int:
 
     A batch token in ``filename`` stands for any number.
     """
-    pattern = re.compile("[0-9]+".join(map(re.escape, os.path.normcase(filename).split(BATCH_TOKEN))) + "_([0-9]+)_")
+    start, *rest = os.path.normcase(filename).split(BATCH_TOKEN)
+    pattern = re.compile("[0-9]+".join(map(re.escape, ("", *rest) if rest else ("",))) + "_([0-9]+)_")
     highest = 0
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if match := pattern.match(os.path.normcase(entry.name)):
-                highest = max(highest, int(match[1]))
+    for name in map(os.path.normcase, os.listdir(folder)):
+        if name.startswith(start) and (match := pattern.match(name, len(start))):
+            highest = max(highest, int(match[1]))
     return highest + 1

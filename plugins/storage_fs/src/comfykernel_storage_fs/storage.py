@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -14,13 +15,13 @@ from .models import FolderModelStore
 from .users import FolderUserStore
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from comfykernel_sdk.settings import Settings
     from comfykernel_sdk.storage import FileKind, FileStore, JobStore, ModelStore, UserStore
 
 PLUGIN = "storage_fs"
 DATABASE = "jobs.sqlite"
+EXTRA_MODEL_PATHS = "extra_model_paths.yaml"
+"""Read without being asked for when it lies in the base folder."""
 
 
 class StorageFsSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -67,9 +68,11 @@ class FilesystemStorage:
 
     def _make_models(self, output: Path) -> FolderModelStore:
         paths = self._settings.paths
-        base = paths.folder("models").absolute()
-        store = FolderModelStore(peer_folders(base, custom_nodes=base.parent / "custom_nodes", output=output))
-        for file in paths.extra_model_paths:
+        base = Path(paths.base).absolute()
+        folders = peer_folders(paths.folder("models").absolute(), custom_nodes=base / "custom_nodes", output=output)
+        store = FolderModelStore(folders)
+        beside = base / EXTRA_MODEL_PATHS
+        for file in (*([str(beside)] if beside.is_file() else []), *paths.extra_model_paths):
             from .extra_model_paths import read_extra_model_paths
 
             for root in read_extra_model_paths(file):

@@ -14,11 +14,11 @@ from comfykernel_sdk.errors import BadInput, ComfykernelError, Conflict, Invalid
 from comfykernel_sdk.json_types import JsonObject
 from comfykernel_sdk.storage import FileInfo, FileRef
 
-from .atomic_write import HIDDEN, create_file, make_folder, move_to_free, replace_file
-from .confinement import check_name, inside, is_text, split_path
+from .atomic_write import create_file, make_folder, move_to_free, replace_file
+from .confinement import check_name, inside, split_path
+from .directory_listing import files_below
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 T = TypeVar("T")
@@ -86,7 +86,7 @@ class FolderUserStore:
             replace_file(file, data)
         elif create_file([file], data) is None:
             raise Conflict("File already exists", details=path, type="file_exists")
-        return _info(path, file)
+        return _info(path, file.stat())
 
     def move(self, user: str, source: str, destination: str, *, overwrite: bool = True) -> FileInfo:
         """Rename a user's file."""
@@ -98,7 +98,7 @@ class FolderUserStore:
             os.replace(old, new)
         elif not move_to_free(old, new):
             raise Conflict("File already exists", details=destination, type="file_exists")
-        return _info(destination, new)
+        return _info(destination, new.stat())
 
     def delete(self, user: str, path: str) -> None:
         """Remove a user's file."""
@@ -110,7 +110,10 @@ class FolderUserStore:
         start = inside(root, split_path(folder))
         if not start.exists():
             raise NotFound("Directory not found", details=folder, type="unknown_folder")
-        found = _scan(root, start, "", recursive=recursive) if start.is_dir() else ()
+        found = [
+            _info(f"{below}/{name}".lstrip("/"), stat)
+            for below, name, stat in files_below(start, within=root.resolve(), recursive=recursive)
+        ]
         return sorted(found, key=lambda info: info.ref.filename)
 
     def _folder(self, user: str) -> Path:
@@ -135,21 +138,7 @@ class FolderUserStore:
         return filelock.FileLock(self._locks / LOCK_FILE, timeout=LOCK_SECONDS)
 
 
-def _scan(root: Path, folder: Path, below: str, *, recursive: bool) -> Iterator[FileInfo]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith(HIDDEN) or not is_text(entry.name):
-                continue
-            if entry.is_symlink() and not folder.joinpath(entry.name).resolve().is_relative_to(root.resolve()):
-                continue
-            if entry.is_file():
-                yield _info(below + entry.name, folder / entry.name)
-            elif recursive and entry.is_dir(follow_symlinks=False):
-                yield from _scan(root, folder / entry.name, f"{below}{entry.name}/", recursive=True)
-
-
-def _info(path: str, file: Path) -> FileInfo:
-    stat = file.stat()
+def _info(path: str, stat: os.stat_result) -> FileInfo:
     return FileInfo(FileRef(path), stat.st_size, stat.st_mtime, stat.st_ctime)
 
 
