@@ -79,7 +79,7 @@ current: ContextVar[NodeContext | None] = ContextVar("comfykernel_context", defa
 
 
 def current_context() -> NodeContext:
-    """The context of the node that runs here.
+    """The context of the node that runs here, also in its validator, fingerprint and lazy check.
 
     Raises:
         LookupError: no node runs in this thread or task.

@@ -8,17 +8,18 @@ from typing import final
 
 @final
 class Cancellation:
-    """A flag that wakes the run when it waits for asynchronous nodes. Make it on the run's event loop."""
+    """A flag that wakes the run when it waits for asynchronous nodes; without a loop nobody waits."""
 
     __slots__ = ("_loop", "requested", "wake")
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.requested = False
         self.wake = asyncio.Event()
         """Set when a node has ended or the run is to stop."""
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
 
     def request(self) -> None:
         """Ask for the end; may be called from any thread."""
         self.requested = True
-        self._loop.call_soon_threadsafe(self.wake.set)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.wake.set)

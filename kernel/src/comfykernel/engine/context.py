@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, final
 
+from comfykernel_sdk.context import current
 from comfykernel_sdk.errors import Interrupted
 
 if TYPE_CHECKING:
-    from comfykernel_sdk.context import Preview
+    from collections.abc import Iterator
+
+    from comfykernel_sdk.context import NodeContext, Preview
+    from comfykernel_sdk.events import NodePlace
     from comfykernel_sdk.graph import Graph
     from comfykernel_sdk.json_types import Json, JsonObject
     from comfykernel_sdk.settings import Settings
@@ -15,7 +20,17 @@ if TYPE_CHECKING:
 
     from .cancellation import Cancellation
     from .report import Report
-    from .run_graph import RunGraph, Vertex
+    from .run_graph import RunGraph
+
+
+@contextmanager
+def current_node(context: NodeContext) -> Iterator[None]:
+    """Make ``current_context()`` give this context."""
+    token = current.set(context)
+    try:
+        yield
+    finally:
+        current.reset(token)
 
 
 @final
@@ -55,10 +70,10 @@ class RunContext:
 
     __slots__ = ("_place", "_run", "client_id", "extra_data", "files", "models", "node_id", "prompt_id", "settings")
 
-    def __init__(self, run: RunServices, vertex: Vertex) -> None:
+    def __init__(self, run: RunServices, place: NodePlace) -> None:
         self._run = run
-        self._place = vertex.place
-        self.node_id = vertex.id
+        self._place = place
+        self.node_id = place.node_id
         self.prompt_id = run.prompt_id
         self.client_id = run.client_id
         self.extra_data = run.extra_data

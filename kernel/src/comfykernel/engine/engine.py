@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from typing import TYPE_CHECKING
+
+from comfykernel_sdk.scheduler import Assignment
 
 from .cache import Instances, make_cache
 from .cancellation import Cancellation
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
     from comfykernel_sdk.events import Event
     from comfykernel_sdk.jobs import Outcome
-    from comfykernel_sdk.scheduler import Assignment, Catalog, DeviceStatus, ValidationAnswer, ValidationQuestion
+    from comfykernel_sdk.scheduler import Catalog, DeviceStatus, ValidationAnswer, ValidationQuestion
     from comfykernel_sdk.settings import Settings
     from comfykernel_sdk.storage import Storage
 
@@ -68,14 +71,10 @@ class Engine:
 
         ``emit`` gets every event in order; it is called from whatever thread a node reports from and must not block.
         """
-        cancellation = self._cancellations[assignment.prompt_id] = Cancellation()
+        cancellation = self._cancellations[assignment.prompt_id] = Cancellation(asyncio.get_running_loop())
         if assignment.prompt_id in self._cancelled_early:
             cancellation.request()
-        services = RunServices(
-            prompt_id=assignment.prompt_id, client_id=assignment.client_id, extra_data=assignment.extra_data,
-            settings=self.settings, files=self.storage.files, models=self.storage.models, cancellation=cancellation,
-            report=Report(assignment.prompt_id, emit), graph=RunGraph(assignment.graph, self.registry.classes),
-        )  # fmt: skip
+        services = self._services(assignment, emit, cancellation)
         try:
             run = PromptRun(services, self._cache, self._instances)
             return await run.run(assignment.outputs_to_execute, attempt=assignment.attempt)
@@ -97,7 +96,9 @@ class Engine:
 
     def validate(self, questions: list[ValidationQuestion]) -> list[ValidationAnswer]:
         """Ask the nodes' own validators. Blocks; may be called from any thread without a running event loop."""
-        return answer_questions(self.registry.classes, questions)
+        nothing = Assignment(prompt_id="", graph={}, outputs_to_execute=[])
+        services = self._services(nothing, lambda event: None, Cancellation())
+        return answer_questions(self.registry.classes, questions, services)
 
     def free(self, *, unload_models: bool, free_memory: bool) -> None:
         """Forget outputs and instances (``free_memory``) and let plugins free theirs. Only between two prompts."""
@@ -110,3 +111,18 @@ class Engine:
     def cache_bytes(self) -> int:
         """Bytes of the outputs that are kept."""
         return self._cache.size()
+
+    def _services(
+        self, assignment: Assignment, emit: Callable[[Event], None], cancellation: Cancellation
+    ) -> RunServices:
+        return RunServices(
+            prompt_id=assignment.prompt_id,
+            client_id=assignment.client_id,
+            extra_data=assignment.extra_data,
+            settings=self.settings,
+            files=self.storage.files,
+            models=self.storage.models,
+            cancellation=cancellation,
+            report=Report(assignment.prompt_id, emit),
+            graph=RunGraph(assignment.graph, self.registry.classes),
+        )

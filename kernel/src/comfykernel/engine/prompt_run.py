@@ -17,7 +17,7 @@ from comfykernel_sdk.graph import default_prefix, is_link
 
 from .cache import Entry
 from .calls import Arguments, Returned, blocked, blocker_among, merge_outputs, merge_ui, plan_calls, read_result
-from .context import RunContext, RunServices
+from .context import RunContext, RunServices, current_node
 from .failures import Failure, shown_inputs
 from .report import meta_of
 from .run_graph import GraphError, Vertex
@@ -99,7 +99,7 @@ class PromptRun:
         """Sign all nodes, look up what is known, and schedule the outputs with what they need."""
         graph, values = self._graph, self._values
         self._instances.begin(graph)
-        await sign(graph, graph.vertices.values(), self._instances.of)
+        await sign(self._services, graph.vertices.values(), self._instances.of)
         self._cache.begin(graph)
         self._look_up(graph.vertices.values())
         for id, entry in self._known.items():
@@ -182,7 +182,8 @@ class PromptRun:
         wanted: dict[str, None] = {}
         for arguments in plan_calls(known, as_lists=node_class.spec.input_is_list):
             if blocker_among(arguments, as_lists=node_class.spec.input_is_list) is None:
-                answer = check(instance, **arguments)
+                with current_node(RunContext(self._services, vertex.place)):
+                    answer = check(instance, **arguments)
                 names = cast("Iterable[str] | None", await answer if isawaitable(answer) else answer)
                 wanted.update(dict.fromkeys(names or ()))
         sources = dict.fromkeys(missing[name] for name in wanted if name in missing)
@@ -220,7 +221,7 @@ class PromptRun:
         as_lists = node_class.spec.input_is_list
         inputs = self._inputs = self._gather(vertex)
         instance = self._instances.of(vertex)
-        context = RunContext(self._services, vertex)
+        context = RunContext(self._services, vertex.place)
         token, prefix = current.set(context), default_prefix.set(None)
         try:
             results: list[object] = []
@@ -304,7 +305,7 @@ class PromptRun:
         """Add the graphs that the calls gave, and have the node wait for what stands in for its outputs."""
         graph, schedule = self._graph, self._schedule
         added = [inner for r in returned if r.graph for inner in graph.expand(vertex, r.graph)]
-        await sign(graph, added, self._instances.of)
+        await sign(self._services, added, self._instances.of)
         self._look_up(added)
         self._expanded.add(vertex.place.real())
         links = [str(v[0]) for r in returned if r.graph is not None for v in r.values if is_link(v)]

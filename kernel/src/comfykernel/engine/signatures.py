@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from .context import RunContext, current_node
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from comfykernel_sdk.json_types import Json
 
+    from .context import RunServices
     from .run_graph import RunGraph, Vertex
 
 log = logging.getLogger(__name__)
@@ -40,13 +43,13 @@ def unique_signature() -> bytes:
     return os.urandom(SIZE)
 
 
-async def sign(graph: RunGraph, added: Iterable[Vertex], instance_of: Callable[[Vertex], object]) -> None:
+async def sign(services: RunServices, added: Iterable[Vertex], instance_of: Callable[[Vertex], object]) -> None:
     """Set the signatures of these vertices; asks their fingerprints and notes the answers in the graph."""
-    tokens: dict[str, object] = {}
+    graph, tokens = services.graph, dict[str, object]()
     added = list(added)
     for vertex in added:
         if vertex.node_class.definition.fingerprint is not None:
-            tokens[vertex.id] = await _change_token(graph, vertex, instance_of)
+            tokens[vertex.id] = await _change_token(services, vertex, instance_of)
     for vertex in added:
         if not vertex.signature:
             _sign_with_sources(graph, vertex, tokens)
@@ -89,7 +92,7 @@ def _signature(graph: RunGraph, vertex: Vertex, token: object) -> bytes:
         return unique_signature()
 
 
-async def _change_token(graph: RunGraph, vertex: Vertex, instance_of: Callable[[Vertex], object]) -> object:
+async def _change_token(services: RunServices, vertex: Vertex, instance_of: Callable[[Vertex], object]) -> object:
     """What the node's fingerprint says; NaN when it fails. Only constants are known to it, links arrive as None."""
     node_class = vertex.node_class
     function = node_class.definition.fingerprint
@@ -101,13 +104,15 @@ async def _change_token(graph: RunGraph, vertex: Vertex, instance_of: Callable[[
     if node_class.spec.input_is_list:
         known = {name: [value] for name, value in known.items()}
     takes = node_class.fingerprint_takes
+    known = {name: value for name, value in known.items() if takes is None or name in takes}
     try:
-        answer = function(instance_of(vertex), **{n: v for n, v in known.items() if takes is None or n in takes})
+        with current_node(RunContext(services, vertex.place)):
+            answer = function(instance_of(vertex), **known)
         token: object = await answer if isawaitable(answer) else answer
     except Exception as error:  # noqa: BLE001 - the code of a node pack
         log.warning("The fingerprint of node %s (%s) failed, it runs again: %r", vertex.id, node_class.id, error)
         return math.nan
-    graph.record_change(vertex.id, [_as_json(token)])
+    services.graph.record_change(vertex.id, [_as_json(token)])
     return token
 
 

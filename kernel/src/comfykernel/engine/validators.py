@@ -6,8 +6,10 @@ import asyncio
 from inspect import isawaitable
 from typing import TYPE_CHECKING
 
+from comfykernel_sdk.events import NodePlace
 from comfykernel_sdk.scheduler import ValidationAnswer
 
+from .context import RunContext, current_node
 from .failures import node_traceback, type_name
 
 if TYPE_CHECKING:
@@ -16,14 +18,22 @@ if TYPE_CHECKING:
     from comfykernel_sdk.json_types import JsonObject
     from comfykernel_sdk.scheduler import ValidationQuestion
 
+    from .context import RunServices
     from .node_class import NodeClass
 
 
 def answer_questions(
-    classes: Mapping[str, NodeClass], questions: Iterable[ValidationQuestion]
+    classes: Mapping[str, NodeClass], questions: Iterable[ValidationQuestion], services: RunServices
 ) -> list[ValidationAnswer]:
-    """Call the validators, one after the other. Blocks; not for a thread with a running event loop."""
-    return [_answer(classes.get(question.class_type), question) for question in questions]
+    """Call the validators, one after the other. Blocks; not for a thread with a running event loop.
+
+    ``services`` is what the validators see of the worker.
+    """
+    answers = []
+    for question in questions:
+        with current_node(RunContext(services, NodePlace(question.node_id, question.node_id))):
+            answers.append(_answer(classes.get(question.class_type), question))
+    return answers
 
 
 def _answer(node_class: NodeClass | None, question: ValidationQuestion) -> ValidationAnswer:
