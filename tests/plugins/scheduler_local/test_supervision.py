@@ -245,7 +245,8 @@ async def test_output_comes_line_by_line_in_bounds() -> None:
         assert host.lines[-5000:] == [f"line {number}" for number in range(5000)]
 
 
-async def test_validators_that_do_not_answer_are_unavailable() -> None:
+async def test_validators_that_do_not_answer_are_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("comfykernel_scheduler_local.supervisor.EXIT_S", 0.05)
     async with running(answer_s=1.0) as (scheduler, host):
         await host.until(lambda: host.catalogs)
         with pytest.raises(Unavailable, match="No worker answered"):

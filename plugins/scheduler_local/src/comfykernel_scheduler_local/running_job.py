@@ -50,8 +50,8 @@ class RunningJob:
                 self._running.pop(place.node_id, None)
                 self._running[place.node_id] = place
             case NodeProgress(place=place):
-                self._running.pop(place.node_id, None)
-                if event.state == "finished":
+                # A node that was reused is finished without having run.
+                if self._running.pop(place.node_id, None) is not None and event.state == "finished":
                     self._executed[place.node_id] = None
             case NodeOutput(place=place, output=output) if output is not None:
                 self._outputs[place.node_id] = output

@@ -11,7 +11,8 @@
 
 Workers need four node classes: ``ConformanceEcho(text)``, an output node that shows ``{"text": [text]}`` and whose
 validator answers ``"bad text"`` to ``"bad"``; ``ConformanceWait(seconds)``, which heeds interrupts;
-``ConformanceWaitDeaf(seconds)``, which does not; ``ConformanceDie()``, which kills its process with SIGKILL.
+``ConformanceWaitDeaf(seconds)``, which does not; ``ConformanceDie()``, which kills its process with SIGKILL
+after 0.1 s (a worker may tell events a little later than they happen).
 """
 
 from __future__ import annotations
