@@ -69,7 +69,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise InvalidPath("A file stands where a folder is needed", details=path.name) from error
+        raise InvalidPath("A file stands where a folder is needed.", details=path.name) from error
 
 
 def _place(hidden: Path, path: Path) -> bool:
@@ -114,11 +114,11 @@ def _written(folder: Path, data: bytes, *, durable: bool) -> Iterator[Path]:
         if durable:
             _sync_folder(folder)
     except IsADirectoryError as error:
-        raise InvalidPath("A folder has this name", details=str(error.filename2 or "")) from error
+        raise InvalidPath("A folder has this name.", details=str(error.filename2 or "")) from error
     except OSError as error:
         if error.errno not in _UNWRITABLE:
             raise
-        raise Unavailable(f"Can't write to {folder}: {error.strerror}", type="storage_unavailable") from error
+        raise Unavailable(f"Can't write to {folder}: {error.strerror}.", type="storage_unavailable") from error
     finally:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             hidden.unlink()

@@ -32,17 +32,17 @@ def split_path(path: str, *, windows: bool = os.name == "nt") -> list[str]:
         InvalidPath: absolute, leaves its start by ``..``, or has a part that can't be a file name.
     """
     if path.startswith(("/", "\\")) or _DRIVE.match(path):
-        raise InvalidPath(f"The path is absolute: {_shown(path)}", hint="Give it relative to its folder.")
+        raise InvalidPath(f"The path is absolute: {_shown(path)}.", hint="Give it relative to its folder.")
     parts: list[str] = []
     for part in _SEPARATORS.split(path):
         if part == "..":
             if not parts:
-                raise InvalidPath(f"The path leaves its folder: {_shown(path)}")
+                raise InvalidPath(f"The path leaves its folder: {_shown(path)}.")
             parts.pop()
         elif part not in ("", "."):
             parts.append(check_name(part, windows=windows))
     if sum(len(part.encode()) + 1 for part in parts) > PATH_BYTES:
-        raise InvalidPath(f"The path is too long: {_shown(path)}")
+        raise InvalidPath(f"The path is too long: {_shown(path)}.")
     return parts
 
 
@@ -56,17 +56,17 @@ def check_name(name: str, *, windows: bool = os.name == "nt") -> str:
     """
     plain = _SEPARATORS.split(unicodedata.normalize("NFKC", name))
     if _SEPARATORS.search(name) or any(part == ".." for part in plain) or not name.strip(" ."):
-        raise InvalidPath(f"Not a file name: {_shown(name)}")
+        raise InvalidPath(f"Not a file name: {_shown(name)}.")
     if _CONTROL.search(name):
-        raise InvalidPath(f"A file name can't hold control characters: {_shown(name)}")
+        raise InvalidPath(f"A file name can't hold control characters: {_shown(name)}.")
     try:
         length = len(name.encode())
     except UnicodeEncodeError:
-        raise InvalidPath(f"The file name is no Unicode text: {_shown(name)}") from None
+        raise InvalidPath(f"The file name is no Unicode text: {_shown(name)}.") from None
     if length > NAME_BYTES:
-        raise InvalidPath(f"The file name is too long: {_shown(name)}", details=f"{length} of {NAME_BYTES} bytes.")
+        raise InvalidPath(f"The file name is too long: {_shown(name)}.", details=f"{length} of {NAME_BYTES} bytes.")
     if windows and (_WINDOWS_DEVICE.match(name) or _WINDOWS_RESERVED.search(name) or name[-1] in " ."):
-        raise InvalidPath(f"The file name means something else to Windows: {_shown(name)}")
+        raise InvalidPath(f"The file name means something else to Windows: {_shown(name)}.")
     return name
 
 
@@ -81,9 +81,9 @@ def inside(root: Path, parts: list[str]) -> Path:
     try:
         path = real_root.joinpath(*parts).resolve()
     except (OSError, RuntimeError) as error:  # a ring of links
-        raise InvalidPath("The path can't be followed", details=str(error)) from error
+        raise InvalidPath("The path can't be followed.", details=str(error)) from error
     if not path.is_relative_to(real_root):
-        raise Forbidden("The path leads outside its folder by a link", details="/".join(parts), type="path_outside")
+        raise Forbidden("The path leads outside its folder by a link.", details="/".join(parts), type="path_outside")
     return path
 
 

@@ -37,7 +37,7 @@ def lock_database(path: Path) -> filelock.BaseFileLock:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise PluginError(
-            f"The job database {path} is in use by another server",
+            f"The job database {path} is in use by another server.",
             type="database_in_use",
             hint="Stop that server, or give this one another folder (--user-directory or paths.state).",
         ) from None
@@ -103,7 +103,7 @@ def _open_checked(path: Path, *, synchronous: Literal["full", "normal"]) -> sqli
 
 def _unavailable(path: Path, error: Exception) -> PluginError:
     return PluginError(
-        f"The job database {path} can't be opened: {error}",
+        f"The job database {path} can't be opened: {error}.",
         type="database_unavailable",
         hint="paths.state (--user-directory) must be a folder that can be written.",
     )

@@ -89,7 +89,7 @@ def _directory(text: str, start: Path) -> Path:
 def _wrong(file: Path, why: str, *, section: str = "") -> ConfigError:
     place = f", section {section}" if section else ""
     return ConfigError(
-        f"The file of extra model paths {file}{place} is wrong",
+        f"The file of extra model paths {file}{place} is wrong.",
         details=why,
         extra_info={"setting": "paths.extra_model_paths", "file": str(file), "section": section},
     )

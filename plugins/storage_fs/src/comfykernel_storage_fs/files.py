@@ -71,7 +71,7 @@ class FolderFileStore:
         """The file itself. ``NotFound`` when there is none."""
         path = self._path(ref)
         if not path.is_file():
-            raise NotFound(f"There is no {ref.type} file {_shown(ref)}", type="unknown_file")
+            raise NotFound(f"There is no {ref.type} file {_shown(ref)}.", type="unknown_file")
         return path
 
     def parse(self, name: str, default: FileKind = "input") -> FileRef:
@@ -83,7 +83,7 @@ class FolderFileStore:
                 break
         parts = split_path(name)
         if not parts:
-            raise InvalidPath("The file name is empty")
+            raise InvalidPath("The file name is empty.")
         return FileRef(parts[-1], "/".join(parts[:-1]), kind)
 
     def list(self, kind: FileKind, *, recursive: bool = False) -> Iterator[FileInfo]:
@@ -120,7 +120,7 @@ class FolderFileStore:
 
     def _root(self, kind: FileKind) -> Path:
         if kind not in self._folders:
-            raise InvalidPath(f"There is no kind of file called {kind!r}", hint=f"One of {', '.join(FILE_KINDS)}.")
+            raise InvalidPath(f"There is no kind of file called {kind!r}.", hint=f"One of {', '.join(FILE_KINDS)}.")
         return self._folders[kind]
 
     def _made(self, kind: FileKind) -> Path:

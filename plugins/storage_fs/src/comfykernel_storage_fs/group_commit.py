@@ -84,7 +84,7 @@ class GroupCommit:
             Unavailable: the database can't be written (disk full, for example), or the store is closed.
         """
         if self._closed:
-            raise Unavailable("The job store is closed", type="storage_closed")
+            raise Unavailable("The job store is closed.", type="storage_closed")
         waiting = _Waiting(change, asyncio.get_running_loop())
         self._queue.put(waiting)
         result: R = await waiting.future
@@ -130,7 +130,7 @@ class GroupCommit:
                 self._connection.execute("ROLLBACK")
             for waiting in group:
                 waiting.error = Unavailable(
-                    f"The job database can't be written: {error}",
+                    f"The job database can't be written: {error}.",
                     type="storage_unavailable",
                     hint="Is there space on the disk that holds the state folder?",
                 )

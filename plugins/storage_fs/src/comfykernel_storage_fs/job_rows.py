@@ -38,7 +38,7 @@ def encode(value: object) -> bytes:
     try:
         return _encoder.encode(value)
     except (OverflowError, UnicodeEncodeError) as error:
-        raise BadInput("The data can't be stored", details=str(error), type="unstorable_value") from error
+        raise BadInput("The data can't be stored.", details=str(error), type="unstorable_value") from error
 
 
 def values_of(job: Job) -> tuple[object, ...]:
@@ -48,7 +48,7 @@ def values_of(job: Job) -> tuple[object, ...]:
         BadInput: something in the job can't be stored.
     """
     if math.isnan(job.number):
-        raise BadInput("The number of a job must be a number that orders", type="unstorable_value")
+        raise BadInput("The number of a job must be a number that orders.", type="unstorable_value")
     return (
         job.prompt_id,
         float(job.number),

@@ -186,8 +186,8 @@ class SqliteJobStore:
             if connection.execute(statement, (*values, prompt_id)).rowcount:
                 return
             if _state(connection, prompt_id) is None:
-                raise NotFound(f"There is no job {prompt_id}", type="unknown_job")
-            raise Conflict(f"Job {prompt_id} has ended already", type="job_ended")
+                raise NotFound(f"There is no job {prompt_id}.", type="unknown_job")
+            raise Conflict(f"Job {prompt_id} has ended already.", type="job_ended")
 
         await self._writer.run(change)
 
@@ -196,12 +196,12 @@ def _add(connection: sqlite3.Connection, job: Job, values: tuple[object, ...]) -
     state = _state(connection, job.prompt_id)
     if state is not None:
         if not state.ended:
-            raise Conflict(f"Job {job.prompt_id} waits or runs already", type="duplicate_prompt_id")
+            raise Conflict(f"Job {job.prompt_id} waits or runs already.", type="duplicate_prompt_id")
         connection.execute("DELETE FROM jobs WHERE prompt_id = ?", (job.prompt_id,))
     if job.idempotency_key is not None:
         of_key = "SELECT prompt_id FROM jobs WHERE user = ? AND idempotency_key = ?"
         if (row := connection.execute(of_key, (job.user, job.idempotency_key)).fetchone()) is not None:
-            raise Conflict(f"The idempotency key belongs to job {row[0]}", type="duplicate_idempotency_key")
+            raise Conflict(f"The idempotency key belongs to job {row[0]}.", type="duplicate_idempotency_key")
     return int(connection.execute(job_rows.INSERT_JOB, values).lastrowid or 0)
 
 

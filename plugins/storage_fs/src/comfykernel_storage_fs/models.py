@@ -98,13 +98,13 @@ class FolderModelStore:
         """Path of a model: in the first root that has it."""
         parts = split_path(name)
         if not parts:
-            raise InvalidPath("The model name is empty")
+            raise InvalidPath("The model name is empty.")
         for listing in self._folder(folder).listings:
             path = listing.root.joinpath(*parts)
             if path.is_file():
                 return path
         raise NotFound(
-            f"There is no model {name!r} in {folder}",
+            f"There is no model {name!r} in {folder}.",
             type="unknown_model",
             details=f"Searched: {', '.join(self.roots(folder))}.",
         )
@@ -119,5 +119,5 @@ class FolderModelStore:
 
     def _folder(self, folder: str) -> _Folder:
         if folder not in self._folders:
-            raise NotFound(f"There is no model folder {folder!r}", type="unknown_model_folder")
+            raise NotFound(f"There is no model folder {folder!r}.", type="unknown_model_folder")
         return self._folders[folder]

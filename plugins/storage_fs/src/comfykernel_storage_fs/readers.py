@@ -41,7 +41,7 @@ class Readers:
             Unavailable: the database can't be read, or the store is closed.
         """
         if self._closed:
-            raise Unavailable("The job store is closed", type="storage_closed")
+            raise Unavailable("The job store is closed.", type="storage_closed")
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._query, query)
 
     async def close(self) -> None:
@@ -57,7 +57,7 @@ class Readers:
             try:
                 return query(connection)
             except sqlite3.Error as error:
-                raise Unavailable(f"The job database can't be read: {error}", type="storage_unavailable") from error
+                raise Unavailable(f"The job database can't be read: {error}.", type="storage_unavailable") from error
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:

@@ -70,7 +70,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
         raise PluginError(
-            f"The job database has format {version}, this version knows formats up to {len(MIGRATIONS)}",
+            f"The job database has format {version}, this version knows formats up to {len(MIGRATIONS)}.",
             type="database_too_new",
             hint="Update comfykernel-storage-fs, or set paths.state to another folder.",
         )

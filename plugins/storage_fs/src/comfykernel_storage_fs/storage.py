@@ -86,7 +86,7 @@ def _refuse_shared_temp(settings: Settings, temp: Path) -> None:
         other = settings.paths.folder(name).absolute()
         if other.resolve().is_relative_to(temp.resolve()):
             raise ConfigError(
-                f"The temp folder {temp} holds the {name} folder {other}",
+                f"The temp folder {temp} holds the {name} folder {other}.",
                 hint="It is emptied at each start: set paths.temp to a folder of its own.",
                 extra_info={"setting": "paths.temp"},
             )

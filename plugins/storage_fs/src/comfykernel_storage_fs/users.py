@@ -56,7 +56,7 @@ class FolderUserStore:
         UUID."""
         name = name.strip()
         if not name:
-            raise BadInput("The user name is empty", type="empty_user_name")
+            raise BadInput("The user name is empty.", type="empty_user_name")
         with self._locked():
             users = _read_json(self._root / USERS_FILE, dict[str, str], {})
             if name in users.values():
@@ -85,7 +85,7 @@ class FolderUserStore:
         if overwrite:
             replace_file(file, data)
         elif create_file([file], data) is None:
-            raise Conflict("File already exists", details=path, type="file_exists")
+            raise Conflict("File already exists.", details=path, type="file_exists")
         return _info(path, file.stat())
 
     def move(self, user: str, source: str, destination: str, *, overwrite: bool = True) -> FileInfo:
@@ -94,10 +94,10 @@ class FolderUserStore:
         if overwrite:
             make_folder(new.parent)
             if new.is_dir():
-                raise InvalidPath("A folder has this name", details=destination)
+                raise InvalidPath("A folder has this name.", details=destination)
             os.replace(old, new)
         elif not move_to_free(old, new):
-            raise Conflict("File already exists", details=destination, type="file_exists")
+            raise Conflict("File already exists.", details=destination, type="file_exists")
         return _info(destination, new.stat())
 
     def delete(self, user: str, path: str) -> None:
@@ -109,7 +109,7 @@ class FolderUserStore:
         root = self._folder(user)
         start = inside(root, split_path(folder))
         if not start.exists():
-            raise NotFound("Directory not found", details=folder, type="unknown_folder")
+            raise NotFound("Directory not found.", details=folder, type="unknown_folder")
         found = [
             _info(f"{below}/{name}".lstrip("/"), stat)
             for below, name, stat in files_below(start, within=root.resolve(), recursive=recursive)
@@ -118,19 +118,19 @@ class FolderUserStore:
 
     def _folder(self, user: str) -> Path:
         if user not in self.users():
-            raise NotFound("There is no such user", details=user, type="unknown_user")
+            raise NotFound("There is no such user.", details=user, type="unknown_user")
         return self._root / check_name(user)
 
     def _file(self, user: str, path: str) -> Path:
         parts = split_path(path)
         if not parts:
-            raise InvalidPath("The path is empty")
+            raise InvalidPath("The path is empty.")
         return inside(self._folder(user), parts)
 
     def _existing(self, user: str, path: str) -> Path:
         file = self._file(user, path)
         if not file.is_file():
-            raise NotFound("There is no such file", details=path, type="unknown_file")
+            raise NotFound("There is no such file.", details=path, type="unknown_file")
         return file
 
     def _locked(self) -> filelock.BaseFileLock:
@@ -149,7 +149,7 @@ def _read_json(file: Path, type: type[T], missing: T) -> T:
         return missing
     except msgspec.DecodeError as error:
         raise ComfykernelError(
-            f"The file {file.name} is damaged: {error}",
+            f"The file {file.name} is damaged: {error}.",
             type="damaged_file",
             hint=f"Mend it or move it away: {file}",
         ) from error
