@@ -78,10 +78,12 @@ class Application:
 
         try:
             self._access.check(headers)
-            if scope["path"] not in SOCKET_PATHS:
-                raise RequestRefused(404, "not_found", "There is no WebSocket here.", hint="Connect to /ws.")
-        except RequestRefused as error:
-            await _refuse_socket(error_answer(error), send)
+            allowed = scope["path"] in SOCKET_PATHS
+        except RequestRefused:
+            allowed = False
+        if not allowed:
+            # Before the handshake this is status 403; what its body said no browser would show.
+            await send({"type": "websocket.close", "code": 1008})
             return
         await serve_socket(scope, receive, send, self._services, self._services.user_of(headers))
 
@@ -92,9 +94,8 @@ class Application:
         assert self._router is not None
         router = await asyncio.shield(self._router)
         head = scope["method"] == "HEAD"
-        if head:
-            scope["method"] = "GET"
-        _keep_slashes_encoded(scope)
+        # A copy: the server still has to know that the client asked for the head only.
+        scope = {**scope, "path": _path_for_router(scope), "method": "GET" if head else scope["method"]}
         common = self._common
 
         async def send_finished(message: Message) -> None:
@@ -146,14 +147,9 @@ def _handler(methods: Methods, method: str) -> Handler:
     return handler
 
 
-def _keep_slashes_encoded(scope: Scope) -> None:
-    """Decode the path so that an encoded slash stays inside its segment (as ``%2F``)."""
+def _path_for_router(scope: Scope) -> str:
+    """The path, decoded so that an encoded slash stays inside its segment (as ``%2F``)."""
     raw: bytes = scope.get("raw_path") or b""
     if b"%2F" in raw or b"%2f" in raw:
-        scope["path"] = unquote(raw.replace(b"%2F", b"%252F").replace(b"%2f", b"%252F").decode("latin-1"))
-
-
-async def _refuse_socket(answer: Answer, send: Send) -> None:
-    headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(answer.body))]
-    await send({"type": "websocket.http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": answer.body})
+        return unquote(raw.replace(b"%2F", b"%252F").replace(b"%2f", b"%252F").decode("latin-1"))
+    return str(scope["path"])

@@ -56,7 +56,9 @@ def status_of(error: BaseException) -> int:
 def response_of(error: BaseException) -> ErrorResponse:
     """Body of an error; what is not meant for callers stays in the log."""
     if isinstance(error, sdk.ComfykernelError):
-        extra = {**error.extra_info, "hint": error.hint} if error.hint else error.extra_info
+        # Errors of prompts have members that clients know; a hint is not among them.
+        hint = "" if isinstance(error, sdk.InvalidPrompt) else error.hint
+        extra = {**error.extra_info, "hint": hint} if hint else error.extra_info
         detail = ErrorDetail(type=error.type, message=error.message, details=error.details, extra_info=extra)
         return ErrorResponse(error=detail, node_errors=getattr(error, "node_errors", {}))
     if isinstance(error, RecursionError):

@@ -9,7 +9,7 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
 from .errors import RequestRefused, error_answer
-from .handlers import model, site, system
+from .handlers import internal, jobs, model, pack_files, site, system, userdata, users
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,12 +27,42 @@ API_HANDLERS = (
     system.get_features,
     system.free_resources,
     system.get_extensions,
+    model.view_model_metadata,
+    model.get_model_folders,
+    model.get_model_files,
+    model.get_model_preview,
+    users.get_users,
+    users.add_user,
+    users.get_settings,
+    users.save_settings,
+    users.get_setting,
+    users.save_setting,
+    userdata.list_files,
+    userdata.list_entries,
+    userdata.read_file,
+    userdata.write_file,
+    userdata.delete_file,
+    userdata.move_file,
+    pack_files.get_translations,
+    pack_files.get_templates,
+    pack_files.get_subgraphs,
+    jobs.list_jobs,
+    jobs.get_job,
+    jobs.cancel_job,
+    jobs.cancel_jobs,
+    jobs.get_job_assets,
+    jobs.stream_events,
 )
 """Served bare and under /api."""
 
 SITE_HANDLERS = (
     site.get_landing_page,
     site.get_template_index,
+    internal.get_logs,
+    internal.get_raw_logs,
+    internal.subscribe_to_logs,
+    internal.get_folder_paths,
+    internal.get_files,
 )
 """Served bare only."""
 
@@ -77,6 +107,10 @@ def _answer_error(request: Request[Any, Any, Any], error: Exception) -> Response
 def _refusal(error: HTTPException, request: Request[Any, Any, Any]) -> RequestRefused:
     path = request.url.path
     headers = [(n.lower().encode(), v.encode()) for n, v in (error.headers or {}).items()]
+    if isinstance(error, NotFoundException) and request.method not in ("GET", "HEAD"):
+        # Every path may be a file of the web page: what can't be read there can't be written.
+        message = f"{request.method} is not possible at {path}."
+        return RequestRefused(405, "method_not_allowed", message, headers=[(b"allow", b"GET, HEAD, OPTIONS")])
     if isinstance(error, NotFoundException):
         return RequestRefused(404, "not_found", f"There is nothing at {path}.", hint="The page / tells what there is.")
     if isinstance(error, MethodNotAllowedException):

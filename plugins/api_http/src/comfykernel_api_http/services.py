@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from .history_items import HistoryItems
+from .log_lines import LogLines
 from .sockets.hub import Hub
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Services:
         kernel: the kernel's face for transports.
         hub: the WebSocket connections.
         history: ended jobs in the forms in which clients see them.
+        logs: the last lines of the log.
         max_body: largest body of a request, in bytes.
         addresses: where clients reach the server.
         pictures: to be held while a picture is worked on.
@@ -36,6 +38,7 @@ class Services:
         self.max_body = int(kernel.settings.http.max_upload_mb * 1024 * 1024)
         self.hub = Hub(kernel, max_upload_size=self.max_body)
         self.history = HistoryItems()
+        self.logs = LogLines(self.hub.send_logs)
         self.addresses: list[str] = []
         self.pictures = asyncio.Semaphore(PICTURES_AT_ONCE)
 

@@ -42,10 +42,11 @@ class HttpTransport:
         self._addresses: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._server: uvicorn.Server | None = None
+        self._services: Services | None = None
 
     async def start(self, kernel: Kernel) -> None:
         """Open for clients; returns as soon as it listens. Raises ``OSError`` when the address is taken."""
-        services = Services(kernel)
+        services = self._services = Services(kernel)
         application = Application(services)
         self._sockets = bind(self._settings)
         self._addresses = services.addresses = [_address(each, tls=self._tls) for each in self._sockets]
@@ -57,11 +58,14 @@ class HttpTransport:
         # Not Server.serve: it would take over the process's signals.
         await server.startup(sockets=self._sockets)
         self._server = server
+        logging.getLogger().addHandler(services.logs)
         self._tasks = [asyncio.create_task(services.hub.run()), asyncio.create_task(server.main_loop())]
         application.prepare()
 
     async def stop(self) -> None:
         """Close all connections."""
+        if self._services is not None:
+            logging.getLogger().removeHandler(self._services.logs)
         if self._server is not None:
             self._server.should_exit = True
             await self._server.shutdown(sockets=self._sockets)

@@ -25,11 +25,14 @@ async def get_queue_info(request: Request) -> Answer:
 
 
 async def manage_queue(request: Request) -> Answer:
-    """POST /queue: take all waiting prompts out, or some."""
+    """POST /queue: take all waiting prompts out, or some.
+
+    Clients are told the state of the queue when it was cleared although nothing waited, and twice after a deletion.
+    """
     body = read_object(await request.body())
-    kernel = request.services.kernel
-    if body.get("clear"):
-        await kernel.clear_pending()
-    if "delete" in body:
-        await kernel.delete_pending(read_ids(body["delete"]))
+    kernel, hub = request.services.kernel, request.services.hub
+    if body.get("clear") and not await kernel.clear_pending():
+        hub.announce_queue()
+    if "delete" in body and await kernel.delete_pending(read_ids(body["delete"])):
+        hub.announce_queue()
     return done()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from ..request import Request
 
+log = logging.getLogger(__name__)
+
 MOST_ITEMS: Final = 2**31 - 1
 """Largest number of history entries that can be asked for or skipped."""
 
@@ -31,11 +34,14 @@ async def get_prompt_info(request: Request) -> Answer:
 async def execute_prompt(request: Request) -> Answer:
     """POST /prompt: submit a workflow. What happens to it is told to clients after the answer."""
     services = request.services
-    prompt = read_prompt(
-        await request.body(),
-        user=services.user_of(request.headers),
-        idempotency_key=request.header(b"idempotency-key"),
-    )
+    body = await request.body()
+    try:
+        prompt = read_prompt(
+            body, user=services.user_of(request.headers), idempotency_key=request.header(b"idempotency-key")
+        )
+    except BadInput as error:
+        log.info("A prompt was refused: %s", error)
+        raise
     if prompt.prompt_id is None and prompt.idempotency_key is None:
         prompt.prompt_id = str(uuid.uuid4())
     held = prompt.prompt_id
@@ -43,9 +49,10 @@ async def execute_prompt(request: Request) -> Answer:
         services.hub.begin_answer(held)
     try:
         submission = await services.kernel.submit(prompt)
-    except BaseException:
+    except BaseException as error:
         if held is not None:
             services.hub.end_answer(held)
+        log.info("A prompt was refused: %s", error)
         raise
     answer = json_answer(
         PromptResponse(prompt_id=submission.prompt_id, number=submission.number, node_errors=submission.node_errors)

@@ -63,9 +63,15 @@ class Hub:
         if self._clients.get(connection.sid) is connection:
             del self._clients[connection.sid]
 
-    def send_to_all(self, type: str, data: object) -> None:
-        """A message for everybody."""
-        self._put(messages.text(type, data), self._clients.values())
+    def announce_queue(self) -> None:
+        """Tell everybody how many prompts wait or run."""
+        self._put(messages.status(self._kernel.queue_remaining()), self._clients.values())
+
+    def send_logs(self, data: object) -> None:
+        """Lines of the log for those who asked for them."""
+        targets = [connection for connection in self._clients.values() if connection.wants_logs]
+        if targets:
+            self._put(messages.text("logs", data), targets)
 
     # -- answers that are being written ----------------------------------------------------------
 
@@ -115,8 +121,7 @@ class Hub:
         """Pass on one event."""
         event = bus_event.event
         if isinstance(event, ev.QueueChanged):
-            if self._clients:
-                self._put(messages.status(event.queue_remaining), self._clients.values())
+            self._put(messages.status(event.queue_remaining), self._clients.values())
             return
         if self._steps and not isinstance(event, ev.NodePreview):
             self._send_step(event.prompt_id)

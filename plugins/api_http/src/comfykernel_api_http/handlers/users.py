@@ -1,0 +1,88 @@
+"""Users and their settings: /users, /settings."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from litestar import Request, Response, get, post
+from litestar.params import FromPath
+
+from comfykernel_sdk.errors import BadInput, Conflict, NotFound
+from comfykernel_sdk.json_types import JsonObject
+
+from ..errors import RequestRefused
+from ..injection import TheKernel, TheServices
+from ..json_reading import read_json, read_object
+from ..services import Services
+from .json_response import json_response
+
+ANSWERS_EMPTY: dict[str, str] = {}
+
+
+@get("/users", include_in_schema=False, sync_to_thread=True)
+def get_users(kernel: TheKernel) -> JsonObject:
+    """The users by id when there are several; else whether the one has a folder."""
+    if kernel.settings.http.multi_user:
+        return {"storage": "server", "users": dict(kernel.users.users())}
+    return {"storage": "server", "migrated": True}
+
+
+@post("/users", include_in_schema=False, status_code=200)
+async def add_user(kernel: TheKernel, request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Create a user; answers its id."""
+    body = read_object(await request.body())
+    name = body.get("username")
+    if not isinstance(name, str):
+        raise BadInput("The member username must be a text.", type="invalid_body")
+    try:
+        return json_response(await asyncio.to_thread(kernel.users.add_user, name))
+    except Conflict as error:
+        raise BadInput(error.message, type=error.type) from None
+
+
+@get("/settings", include_in_schema=False)
+async def get_settings(services: TheServices, request: Request[Any, Any, Any]) -> JsonObject:
+    """All settings of the user."""
+    return await _settings(services, request)
+
+
+@get("/settings/{id:str}", include_in_schema=False)
+async def get_setting(services: TheServices, request: Request[Any, Any, Any], id: FromPath[str]) -> Response[bytes]:
+    """One setting, or null."""
+    settings = await _settings(services, request)
+    return json_response(settings.get(id.replace("%2F", "/")))
+
+
+@post("/settings", include_in_schema=False, status_code=200)
+async def save_settings(services: TheServices, request: Request[Any, Any, Any]) -> dict[str, str]:
+    """Set several settings."""
+    await _save(services, request, read_object(await request.body()))
+    return ANSWERS_EMPTY
+
+
+@post("/settings/{id:str}", include_in_schema=False, status_code=200)
+async def save_setting(services: TheServices, request: Request[Any, Any, Any], id: FromPath[str]) -> dict[str, str]:
+    """Set one setting to the JSON value of the body."""
+    await _save(services, request, {id.replace("%2F", "/"): read_json(await request.body())})
+    return ANSWERS_EMPTY
+
+
+async def _settings(services: Services, request: Request[Any, Any, Any]) -> JsonObject:
+    user = services.user_of(dict(request.scope["headers"]))
+    try:
+        return await asyncio.to_thread(services.kernel.users.settings, user)
+    except NotFound as error:
+        raise _unknown_user(error) from None
+
+
+async def _save(services: Services, request: Request[Any, Any, Any], changes: JsonObject) -> None:
+    user = services.user_of(dict(request.scope["headers"]))
+    try:
+        await asyncio.to_thread(services.kernel.users.save_settings, user, changes)
+    except NotFound as error:
+        raise _unknown_user(error) from None
+
+
+def _unknown_user(error: NotFound) -> RequestRefused:
+    return RequestRefused(401, "unknown_user", error.message)
