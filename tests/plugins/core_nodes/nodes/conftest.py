@@ -11,8 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
+from comfykernel_core_nodes.diffusion.families import sd1
 from comfykernel_core_nodes.nodes.pack import core_pack
 from comfykernel_sdk.context import Preview, current
 from comfykernel_sdk.errors import Interrupted
@@ -62,6 +64,36 @@ def weight_tensor() -> Callable[[str, Sequence[int]], Tensor]:
 def wavy_image() -> Callable[..., Tensor]:
     """Smooth waves with a little noise: (name, batch, height, width, channels=3), values in 0..1."""
     return _image
+
+
+UNET = {
+    "model_channels": 32,
+    "num_res_blocks": (1, 1),
+    "channel_mult": (1, 2),
+    "transformer_depth": (1, 1),
+    "transformer_depth_output": (1, 1, 1, 1),
+    "context_dim": 64,
+}
+AUTOENCODER = {"channels": 32, "channel_mult": (1, 1, 2, 2), "num_res_blocks": 1}
+TEXT = {"width": 64, "layers": 2, "heads": 1, "intermediate": 128}
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint in SD1.x layout with 32 channels; its weights depend on their names only."""
+    parts = {
+        sd1.unet_prefix: sd1.unet(UNET),
+        sd1.autoencoder_prefix: sd1.autoencoder(AUTOENCODER),
+        sd1.text_encoder_prefix: sd1.text_encoder(TEXT),
+    }
+    tensors = {
+        prefix + name: _weight(prefix + name, tensor.shape)
+        for prefix, module in parts.items()
+        for name, tensor in module.state_dict().items()
+    }
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    save_file(tensors, path)
+    return path
 
 
 class RecordingContext:

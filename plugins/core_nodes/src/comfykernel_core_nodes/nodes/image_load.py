@@ -12,14 +12,20 @@ from comfykernel_sdk.sockets import Choice, File, Image, Mask
 from ._declare import core_node
 from .image_decoding import decode_image, decode_mask
 
+HASHED_AT_ONCE: Final = 1 << 20
+"""Bytes of a file in memory while it is hashed."""
+
 MASK_CHANNELS: Final = ("alpha", "red", "green", "blue")
 
 
 def content_hash(image: str) -> str:
     """SHA-256 of the file, so that a node runs again when the file has changed under its name."""
     files = current_context().files
+    digest = hashlib.sha256()
     with files.open(files.parse(image)) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(HASHED_AT_ONCE):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def check_image_exists(image: str) -> bool | str:

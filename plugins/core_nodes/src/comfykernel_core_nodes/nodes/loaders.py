@@ -131,7 +131,8 @@ def _with_lora(
     path = context.models.path("loras", name)
     with reported():
         changed = apply_lora(load_lora(path), model, clip, strength_model, strength_clip)
-    if changed.unused:
+    # Without a text model its tensors are left over as a matter of course.
+    if changed.unused and clip is not None:
         logger.warning(
             "%s has %d tensors that fit nothing here, e.g. %s.", name, len(changed.unused), changed.unused[0]
         )
