@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from comfykernel_sdk.errors import ComfykernelError
 
 from .catalog import CatalogKeeper
-from .fingerprint import installed_fingerprint
+from .fingerprint import distributions_fingerprint
 from .kernel import LocalKernel
 from .plugin_host import PluginHost
 from .scheduler_host import LocalSchedulerHost
@@ -105,10 +105,8 @@ async def running_server(settings: Settings) -> AsyncIterator[tuple[LocalKernel,
     async with contextlib.AsyncExitStack() as stack:
         store = await storage.open_jobs()
         stack.push_async_callback(store.close)
-        catalog = CatalogKeeper(storage, settings.paths.folder("state"), installed_fingerprint(settings))
-        kernel = LocalKernel(
-            settings, storage, store, catalog, plugins=host.infos, listener=_listener(host)
-        )
+        catalog = CatalogKeeper(storage, settings.paths.folder("state"), distributions_fingerprint())
+        kernel = LocalKernel(settings, storage, store, catalog, plugins=host.infos, listener=_listener(host))
         stack.push_async_callback(kernel.bus.flush)
         if waiting := await kernel.recover():
             log.info("%d jobs of the last run go on.", waiting)
@@ -125,7 +123,11 @@ def _listener(host: PluginHost) -> Callable[[BusEvent], None] | None:
     hook = host.hook.on_event
     if not list(hook.implementations()):
         return None
-    return lambda event: hook(event=event) and None
+
+    def tell(event: BusEvent) -> None:
+        hook(event=event)
+
+    return tell
 
 
 async def _start_scheduler(
@@ -137,9 +139,7 @@ async def _start_scheduler(
     return scheduler
 
 
-async def _start_transport(
-    transport: Transport, kernel: LocalKernel, stack: contextlib.AsyncExitStack
-) -> Transport:
+async def _start_transport(transport: Transport, kernel: LocalKernel, stack: contextlib.AsyncExitStack) -> Transport:
     stack.push_async_callback(transport.stop)
     await transport.start(kernel)
     return transport

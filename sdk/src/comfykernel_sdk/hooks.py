@@ -114,7 +114,7 @@ def free_memory(unload_models: bool) -> None:
 
 
 @hookspec
-def model_memory() -> int:
+def model_memory() -> int:  # type: ignore[empty-body]
     """How many bytes of loaded models this plugin holds. Called in a worker after each prompt."""
 
 
