@@ -8,7 +8,15 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from comfykernel_sdk.events import PASSING, Event, ExecutionStarted, JobFinished, NodePreview, NumberedEvent, QueueChanged
+from comfykernel_sdk.events import (
+    PASSING,
+    Event,
+    ExecutionStarted,
+    JobFinished,
+    NodePreview,
+    NumberedEvent,
+    QueueChanged,
+)
 from comfykernel_sdk.transport import BusEvent
 
 if TYPE_CHECKING:

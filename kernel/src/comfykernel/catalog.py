@@ -101,9 +101,7 @@ class CatalogKeeper:
 
     def object_info(self) -> Catalogued:
         """All nodes as ready bytes; made again only when the catalog or a list of files has changed."""
-        sources = {
-            (i.source, tuple(i.kinds)) for s in self.specs.values() for i in s.inputs if i.source is not None
-        }
+        sources = {(i.source, tuple(i.kinds)) for s in self.specs.values() for i in s.inputs if i.source is not None}
         lists = {key: self._source(*key) for key in sorted(sources)}
         state = hashlib.blake2b(msgspec.msgpack.encode(list(lists.items()))).digest()
         if self._rendered is None or self._rendered[0] != state:

@@ -159,9 +159,7 @@ class LocalKernel:
             targets=request.partial_execution_targets,
         )
 
-    def _job(
-        self, request: PromptRequest, validated: Validated, prompt_id: str, number: float, digest: str
-    ) -> Job:
+    def _job(self, request: PromptRequest, validated: Validated, prompt_id: str, number: float, digest: str) -> Job:
         secret = self.settings.jobs.secret_keys
         extra = {k: v for k, v in request.extra_data.items() if k not in secret}
         if request.client_id is not None:
@@ -224,9 +222,7 @@ class LocalKernel:
 
     async def interrupt(self, prompt_id: str | None = None, *, user: str | None = None) -> bool:
         """Cancel what runs."""
-        found = [
-            j for j in self.running() if prompt_id in (None, j.prompt_id) and (user is None or j.user == user)
-        ]
+        found = [j for j in self.running() if prompt_id in (None, j.prompt_id) and (user is None or j.user == user)]
         for job in found:
             # A job that its worker has not begun yet is cancelled when it says that it begins.
             self.cancel_requested.add(job.prompt_id)
@@ -364,9 +360,14 @@ class LocalKernel:
         """End a running job whose worker could not: it failed for a reason outside of its nodes."""
         self.bus.publish(
             ExecutionFailed(
-                prompt_id=job.prompt_id, node_id=node_id, node_type=node_type, executed=[], traceback=[],
-                exception_message=reason, exception_type="WorkerLost",
-            )  # fmt: skip
+                prompt_id=job.prompt_id,
+                node_id=node_id,
+                node_type=node_type,
+                executed=[],
+                traceback=[],
+                exception_message=reason,
+                exception_type="WorkerLost",
+            )
         )
         events = await self.bus.kept(job.prompt_id)
         await self.end(job.prompt_id, outcome_from_events(events, "failed", reason=reason))

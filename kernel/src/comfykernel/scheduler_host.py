@@ -67,8 +67,10 @@ class LocalSchedulerHost:
     def emit(self, event: Event) -> None:
         """Pass on what a worker says about the job it runs."""
         self._kernel.bus.publish(event)
-        if isinstance(event, ExecutionStarted) and event.prompt_id in self._kernel.cancel_requested:
-            self._kernel.in_background(self._interrupt(event.prompt_id))
+        if isinstance(event, ExecutionStarted):
+            log.debug("Worker %s begins job %s.", event.worker, event.prompt_id)
+            if event.prompt_id in self._kernel.cancel_requested:
+                self._kernel.in_background(self._interrupt(event.prompt_id))
 
     async def _interrupt(self, prompt_id: str) -> None:
         if self._kernel.scheduler is not None:
@@ -110,4 +112,3 @@ class LocalSchedulerHost:
         """A line that a worker printed."""
         self.log_lines.append(text)
         worker_log.debug("%s", text)
-

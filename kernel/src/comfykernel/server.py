@@ -85,7 +85,7 @@ async def _run(settings: Settings) -> None:
         for transport in transports:
             for address in transport.addresses():
                 # Launchers written for the peer wait for this line.
-                print(f"To see the GUI go to: {address}", flush=True)
+                print(f"To see the GUI go to: {address}", flush=True)  # noqa: T201
         await stopping.wait()
         log.info("Stopping: running jobs go on at the next start.")
 
@@ -101,10 +101,11 @@ async def running_server(settings: Settings) -> AsyncIterator[tuple[LocalKernel,
     host = PluginHost(settings, side="server")
     host.load()
     storage = host.make_storage()
-    storage.files.clear_temporary()
     async with contextlib.AsyncExitStack() as stack:
         store = await storage.open_jobs()
         stack.push_async_callback(store.close)
+        # Not before the store is open: it refuses a second server on the same folders.
+        storage.files.clear_temporary()
         catalog = CatalogKeeper(storage, settings.paths.folder("state"), distributions_fingerprint())
         kernel = LocalKernel(settings, storage, store, catalog, plugins=host.infos, listener=_listener(host))
         stack.push_async_callback(kernel.bus.flush)

@@ -202,12 +202,16 @@ def _widget_input(
     options: JsonObject = {}
     for field in WIDGET_OPTIONS:
         value = getattr(widget, field, None)
-        if value is not None and value is not False or (field in ("default", "multiline", "dynamic_prompts") and value is False):
+        if (value is not None and value is not False) or (
+            field in ("default", "multiline", "dynamic_prompts") and value is False
+        ):
             options[OPTION_NAMES.get(field, field)] = value
     if "default" not in options and default is not MISSING and default is not None:
         options["default"] = typing.cast(Json, default)
     options.update(getattr(widget, "options", {}))
-    spec = InputSpec(name=name, type=widget.wire_type, group=group, options=options, lazy=getattr(widget, "lazy", False))
+    spec = InputSpec(
+        name=name, type=widget.wire_type, group=group, options=options, lazy=getattr(widget, "lazy", False)
+    )
     if isinstance(widget, Choice):
         spec.choices = list(widget.values) or list(widget.extra)
         spec.source, spec.kinds, spec.as_list = widget.source, list(widget.kinds), widget.as_list
@@ -225,9 +229,11 @@ def _check_range(name: str, spec: InputSpec) -> None:
     low, high, default = options.get("min"), options.get("max"), options.get("default")
     if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low > high:
         raise NodeDefinitionError(f"Input {name!r}: min {low} is above max {high}.")
-    if isinstance(default, (int, float)) and not isinstance(default, bool):
-        if (isinstance(low, (int, float)) and default < low) or (isinstance(high, (int, float)) and default > high):
-            raise NodeDefinitionError(f"Input {name!r}: the default {default} is out of range {low} to {high}.")
+    number = default if isinstance(default, (int, float)) else None
+    below = number is not None and isinstance(low, (int, float)) and number < low
+    above = number is not None and isinstance(high, (int, float)) and number > high
+    if below or above:
+        raise NodeDefinitionError(f"Input {name!r}: the default {default} is out of range {low} to {high}.")
     fixed = spec.choices and not spec.source
     if fixed and default is not None and default not in (spec.choices or []):
         raise NodeDefinitionError(f"Input {name!r}: the default {default!r} is none of its choices.")

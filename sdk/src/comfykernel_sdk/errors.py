@@ -1,21 +1,21 @@
-"""One hierarchy of errors, each with a stable type, a message for people and details for machines.
+"""One hierarchy of errors, each with a stable type, a message for people and details for machines::
 
-    ComfykernelError
-    ├── BadInput                    the caller can mend it
-    │   ├── InvalidPrompt           a prompt that can't run
-    │   ├── InvalidPath             a path that leaves its folder, or can't be a file name
-    │   ├── NotFound                a file, model, node class or job that does not exist
-    │   ├── Conflict                the thing is there already
-    │   ├── Forbidden               known, but not for this caller
-    │   └── TooLarge                over a configured limit
-    ├── ConfigError                 a setting that is unknown or has a wrong value
-    ├── PluginError                 a plugin that can't be found, loaded or started
-    ├── NodeDefinitionError         a node whose declaration makes no sense
-    ├── ModelFileError              a model file that is damaged or of an unknown kind
-    ├── WorkerLost                  the process that ran a job is gone
-    └── Unavailable                 the service can't answer at this moment
+ComfykernelError
+├── BadInput                    the caller can mend it
+│   ├── InvalidPrompt           a prompt that can't run
+│   ├── InvalidPath             a path that leaves its folder, or can't be a file name
+│   ├── NotFound                a file, model, node class or job that does not exist
+│   ├── Conflict                the thing is there already
+│   ├── Forbidden               known, but not for this caller
+│   └── TooLarge                over a configured limit
+├── ConfigError                 a setting that is unknown or has a wrong value
+├── PluginError                 a plugin that can't be found, loaded or started
+├── NodeDefinitionError         a node whose declaration makes no sense
+├── ModelFileError              a model file that is damaged or of an unknown kind
+├── WorkerLost                  the process that ran a job is gone
+└── Unavailable                 the service can't answer at this moment
 
-    Interrupted (BaseException)     control flow: the running prompt was cancelled
+Interrupted (BaseException)     control flow: the running prompt was cancelled
 """
 
 from __future__ import annotations

@@ -144,4 +144,6 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             # Not strict: values from the environment are text.
             return msgspec.convert(self.plugin.get(name, {}), type, strict=False)
         except msgspec.ValidationError as error:
-            raise ConfigError(f"Wrong settings of plugin {name}: {error}", extra_info={"table": f"plugin.{name}"}) from error
+            raise ConfigError(
+                f"Wrong settings of plugin {name}: {error}", extra_info={"table": f"plugin.{name}"}
+            ) from error
