@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -71,7 +72,7 @@ def _diffusion_model(file: WeightFile) -> DiffusionModel:
     config = _configured(file, unet_config_from, shapes)
     if config.use_linear_in_transformer or config.adm_in_channels is not None:
         raise CheckpointError(file.path, "is of a later family.", SUPPORTED, type="unknown_model_family")
-    weights = _weights(file, names, shapes, lambda: UNet(config))
+    weights = _weights(file, names, shapes, partial(UNet, config))
     sampling = ModelSampling.velocity() if VELOCITY_MARK in file.shapes else ModelSampling.epsilon()
     return DiffusionModel(weights, sampling, latent_formats.SD1)
 
@@ -82,7 +83,7 @@ def _text_encoder(file: WeightFile) -> TextEncoder | None:
             names = {name: key for name, key in _names(file, prefix).items() if name != POSITION_IDS}
             shapes = _shapes(file, names)
             config = _configured(file, clip_text_config_from, shapes)
-            return TextEncoder(_weights(file, names, shapes, lambda: ClipTextModel(config)), config.layers)
+            return TextEncoder(_weights(file, names, shapes, partial(ClipTextModel, config)), config.layers)
     return None
 
 
@@ -93,7 +94,7 @@ def _codec(file: WeightFile, prefix: str) -> ImageCodec | None:
     names = {name: key for name, key in _names(file, prefix).items() if name.startswith(parts)}
     shapes = _shapes(file, names)
     config = _configured(file, autoencoder_config_from, shapes)
-    return ImageCodec(_weights(file, names, shapes, lambda: AutoencoderKL(config)), config.downscale)
+    return ImageCodec(_weights(file, names, shapes, partial(AutoencoderKL, config)), config.downscale)
 
 
 def _names(file: WeightFile, prefix: str) -> dict[str, str]:

@@ -57,7 +57,8 @@ class ImageCodec:
         device = next(module.parameters()).device
         pixels = latent.shape[2] * latent.shape[3] * self.downscale**2
         with torch.inference_mode():
-            return torch.cat([module.decode(part.to(device, dtype)).float().cpu() for part in _portions(latent, pixels)])
+            parts = [module.decode(part.to(device, dtype)).float().cpu() for part in _portions(latent, pixels)]
+        return torch.cat(parts)
 
     def _module(self, memory: ModelMemory | None) -> tuple[AutoencoderKL, torch.dtype]:
         module = (memory or default_memory()).module(self.weights, Part.CODEC)
@@ -65,7 +66,7 @@ class ImageCodec:
 
 
 def cropped_to_multiple(images: Tensor, multiple: int) -> Tensor:
-    """Cut images [batch, height, width, ...] evenly to sides that are multiples; raises `LatentShapeError` when empty."""
+    """Cut images [batch, height, width, ...] evenly to multiples; raises `LatentShapeError` when nothing is left."""
     height, width = (side // multiple * multiple for side in images.shape[1:3])
     if not height or not width:
         raise LatentShapeError(f"Images of {images.shape[2]}x{images.shape[1]} pixels are too small to encode.")
@@ -74,4 +75,4 @@ def cropped_to_multiple(images: Tensor, multiple: int) -> Tensor:
 
 
 def _portions(batch: Tensor, pixels: int) -> Iterator[Tensor]:
-    yield from batch.split(max(1, PIXELS_AT_ONCE // max(1, pixels)))
+    yield from torch.split(batch, max(1, PIXELS_AT_ONCE // max(1, pixels)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,11 @@ from comfykernel_core_nodes.diffusion.weight_patches import (
     LowRank,
     Orthogonal,
     SetWeight,
-    product,
+    Unchanged,
 )
 from comfykernel_core_nodes.diffusion.weights import WeightPatch
+
+logger = logging.getLogger(__name__)
 
 # Endings of the two factors of a low-rank update: kohya, diffusers (three ages), PEFT.
 LOW_RANK_ENDINGS: Final = (
@@ -109,7 +112,9 @@ class _Entries:
         return self._entries[ending]
 
     def get(self, ending: str) -> Tensor | None:
-        return self[ending] if ending in self else None
+        if ending not in self._entries:
+            return None
+        return self[ending]
 
     def number(self, ending: str) -> float | None:
         value = self.get(ending)
@@ -153,16 +158,23 @@ def _hadamard(entries: _Entries, strength: float) -> WeightPatch | None:
 def _kronecker(entries: _Entries, strength: float) -> WeightPatch | None:
     if ".lokr_w1" not in entries and ".lokr_w1_a" not in entries:
         return None
-    rank = None
-    factors = []
-    for name in (".lokr_w1", ".lokr_w2"):
-        whole = entries.get(name)
-        if whole is None:
-            a, b = entries[name + "_a"].float(), entries[name + "_b"].float()
-            rank = b.shape[0]
-            whole = product(a, b, entries.get(".lokr_t2") if name == ".lokr_w2" else None)
-        factors.append(whole)
-    return Kronecker(*factors, strength, rank, entries.number(".alpha"), entries.get(".dora_scale"))
+    if entries.get(".lokr_t2") is not None:
+        # Programs that pictures are compared with leave such weights alone; doing otherwise would change the pictures.
+        logger.warning("A Kronecker update with a Tucker core was left out: it has no agreed effect.")
+        return Unchanged()
+    first, rank = _kronecker_factor(entries, ".lokr_w1")
+    second, second_rank = _kronecker_factor(entries, ".lokr_w2")
+    rank = rank if second_rank is None else second_rank
+    return Kronecker(first, second, strength, rank, entries.number(".alpha"), entries.get(".dora_scale"))
+
+
+def _kronecker_factor(entries: _Entries, name: str) -> tuple[Tensor, int | None]:
+    """A factor and its rank; None for one that is stored whole."""
+    whole = entries.get(name)
+    if whole is not None:
+        return whole, None
+    a, b = entries[name + "_a"].float(), entries[name + "_b"].float()
+    return a @ b, b.shape[0]
 
 
 def _generalised(entries: _Entries, strength: float) -> WeightPatch | None:

@@ -64,8 +64,10 @@ def diffusers_names(modules: Iterable[str]) -> dict[str, str]:
             index, rest = int(match[1]), match[2]
             place = "mid_block.attentions.0" if index == 1 else f"mid_block.resnets.{index // 2}"
             names[module] = f"{place}.{_RESIDUAL_NAMES.get(rest, rest)}"
-        elif (match := _BLOCK.fullmatch(module)) and (place := places.get(f"{match[1]}.{match[2]}.{match[3]}")):
-            names[module] = f"{place}.{_inner_name(match[4])}"
+        elif match := _BLOCK.fullmatch(module):
+            part = f"{match[1]}.{match[2]}.{match[3]}"
+            if part in places:
+                names[module] = f"{places[part]}.{_inner_name(match[4])}"
     return names
 
 

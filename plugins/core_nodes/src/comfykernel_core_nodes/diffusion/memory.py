@@ -73,6 +73,8 @@ class DevicePolicy:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
+    weights: object
+    """kept alive, so that its id stays its own"""
     module: nn.Module
     size: int
 
@@ -83,19 +85,19 @@ class ModelMemory:
     def __init__(self, policy: DevicePolicy | None = None) -> None:
         self.policy = policy or DevicePolicy()
         self.device = self.policy.torch_device()
-        self._loaded: OrderedDict[Weights[nn.Module], _Loaded] = OrderedDict()
+        self._loaded: OrderedDict[int, _Loaded] = OrderedDict()
         self._lock = RLock()
 
     def module(self, weights: Weights[M], part: Part) -> M:
         """The module with its patches applied, on the device and in the precision of its part; loaded if needed."""
         with self._lock:
-            known = self._loaded.get(weights)  # type: ignore[call-overload]
+            known = self._loaded.get(id(weights))
             if known is None:
                 self._make_room(weights.size_hint(self.dtype(part)))
                 module = weights.materialise(self.device, self.dtype(part))
-                known = _Loaded(module, _bytes_of(module))
-                self._loaded[weights] = known  # type: ignore[index]
-            self._loaded.move_to_end(weights)  # type: ignore[arg-type]
+                known = _Loaded(weights, module, _bytes_of(module))
+                self._loaded[id(weights)] = known
+            self._loaded.move_to_end(id(weights))
             return known.module  # type: ignore[return-value]
 
     def dtype(self, part: Part) -> torch.dtype:

@@ -14,7 +14,6 @@ from torch import Tensor
 NoiseSampler = Callable[[Tensor, Tensor], Tensor]
 
 
-
 def start_noise(latent: Tensor, seed: int, batch_index: Sequence[int] | None = None) -> Tensor:
     """Standard normal noise in the latent's shape and dtype, on the CPU.
 
@@ -53,15 +52,17 @@ def brownian_noise(x: Tensor, sigmas: Tensor, seed: int) -> NoiseSampler:
     The same interval always gives the same noise, and neighbouring intervals add up, so a run with other
     steps follows the same path (torchsde's BrownianTree; Li et al. 2020, arXiv:2001.01328).
     """
-    from torchsde import BrownianTree
+    # Importing torchsde takes half a second, which runs without an SDE solver need not spend.
+    from torchsde import BrownianTree  # type: ignore[import-untyped]
 
     low, high = float(sigmas[sigmas > 0].min()), float(sigmas.max())
     start = torch.zeros_like(x, device="cpu")
     tree = BrownianTree(low, start, high, entropy=seed)
 
     def sample(sigma: Tensor, sigma_next: Tensor) -> Tensor:
-        a, b = sorted((float(sigma), float(sigma_next)))
-        sign = 1.0 if float(sigma) < float(sigma_next) else -1.0
-        return (sign * tree(a, b) / (b - a) ** 0.5).to(x.device)
+        a, b = (min(max(float(s), low), high) for s in (sigma, sigma_next))
+        path: Tensor = tree(min(a, b), max(a, b)) if a < b else -tree(b, a)
+        unit: Tensor = path / abs(b - a) ** 0.5
+        return unit.to(x.device)
 
     return sample

@@ -118,9 +118,9 @@ def sample(
         if callback is not None:
             callback(step, denoised, x, total)
 
+    sides = place_conditions([positive, negative], model.sampling.levels, *latent.shape[2:])
+    runnable = model.ready(memory)
     with torch.inference_mode():
-        sides = place_conditions([positive, negative], model.sampling.levels, *latent.shape[2:])
-        runnable = model.ready(memory)
         denoiser: Denoiser = GuidedDenoiser(runnable.denoise, sides[0], sides[1], cfg, check=check)
         if noise_mask is not None:
             kept = start_noise(clean, (seed + 1) % 2**64).to(device) if fresh_mask_noise else noise

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from scipy.special import betaincinv
+from scipy.special import betaincinv  # type: ignore[import-untyped]
 from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.errors import UnknownSchedule

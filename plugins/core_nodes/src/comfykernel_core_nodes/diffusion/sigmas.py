@@ -86,7 +86,7 @@ class DiscreteLevels:
         return cls(sigmas[stride - 1 :: stride].clone(), stride)
 
     def timestep(self, sigma: Tensor) -> Tensor:
-        distance = sigma.log() - self.log_sigmas.to(sigma.device)[:, None]
+        distance = sigma.log().flatten() - self.log_sigmas.to(sigma.device)[:, None]
         index = distance.abs().argmin(dim=0).view(sigma.shape)
         return (index * self.stride + (self.stride - 1)).to(sigma.device)
 

@@ -34,6 +34,14 @@ class SetWeight:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Unchanged:
+    """A patch that is known to the file but has no effect."""
+
+    def apply(self, weight: Tensor) -> Tensor:
+        return weight
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LowRank:
     """LoRA (Hu et al. 2021, arXiv:2106.09685): dW = up down; `middle` is the core of a Tucker decomposition."""
 
@@ -146,9 +154,9 @@ class Butterfly:
         for level, block in enumerate(rotation):
             mixed = block * self.strength + (1 - self.strength) * identity
             stride = 2**level * half
-            turned = turned.unflatten(0, (-1, 2, stride)).transpose(1, 2).flatten(0, 2)
-            turned = torch.einsum("bij,bj...->bi...", mixed, turned.unflatten(0, (-1, 2 * half)))
-            turned = turned.flatten(0, 1).unflatten(0, (-1, stride, 2)).transpose(1, 2).flatten(0, 2)
+            turned = turned.reshape(-1, 2, stride, *weight.shape[1:]).transpose(1, 2)
+            turned = torch.einsum("bij,bj...->bi...", mixed, turned.reshape(-1, 2 * half, *weight.shape[1:]))
+            turned = turned.reshape(-1, stride, 2, *weight.shape[1:]).transpose(1, 2).reshape(weight.shape)
         if self.rescale is not None:
             turned = turned * self.rescale.to(weight).reshape(-1, *[1] * (weight.ndim - 1))
         return weight + self.strength * (turned - weight)
@@ -159,7 +167,7 @@ def rotations(blocks: Tensor, alpha: float | None) -> tuple[Tensor, Tensor]:
     identity = torch.eye(blocks.shape[-1], dtype=blocks.dtype, device=blocks.device)
     skew = blocks - blocks.transpose(-1, -2)
     if alpha is not None and alpha > 0:
-        norm = float(skew.norm()) + 1e-8
+        norm = float(torch.linalg.vector_norm(skew)) + 1e-8
         skew = skew * min(1.0, alpha / norm)
     return (identity + skew) @ (identity - skew).inverse(), identity
 
@@ -178,9 +186,11 @@ def changed(weight: Tensor, difference: Tensor, scale: float, strength: float, m
         return weight + strength * difference
     total, magnitude = weight + difference, magnitude.to(weight)
     if magnitude.shape[0] == weight.shape[0]:
-        norm = weight.flatten(1).norm(dim=1).reshape(-1, *[1] * (weight.ndim - 1))
+        norm = torch.linalg.vector_norm(weight.flatten(1), dim=1).reshape(-1, *[1] * (weight.ndim - 1))
     else:
-        norm = total.transpose(0, 1).flatten(1).norm(dim=1).reshape(1, -1, *[1] * (weight.ndim - 2))
+        columns = total.transpose(0, 1).flatten(1)
+        norm = torch.linalg.vector_norm(columns, dim=1).reshape(1, -1, *[1] * (weight.ndim - 2))
     norm = norm + torch.finfo(weight.dtype).eps
     magnitude = magnitude.reshape(*magnitude.shape, *[1] * (weight.ndim - magnitude.ndim))
-    return weight + strength * (total * (magnitude / norm) - weight)
+    scaled: Tensor = weight + strength * (total * (magnitude / norm) - weight)
+    return scaled

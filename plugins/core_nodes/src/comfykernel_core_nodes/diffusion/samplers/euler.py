@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -164,7 +165,7 @@ def heunpp2(
         callback(i, denoised, x)
         slopes, position = [derivative(x, sigma, denoised)], x
         levels = [sigma, *(s for s in sigmas[i + 1 : i + 3] if s != sigmas[-1])]
-        for here, there in zip(levels, levels[1:], strict=False):
+        for here, there in pairwise(levels):
             position = position + slopes[-1] * (there - here)
             slopes.append(derivative(position, there, denoise(position, there)))
         weights = [float(s) / (len(levels) * float(sigmas[0])) for s in levels[1:]]
@@ -175,9 +176,7 @@ def heunpp2(
     return x
 
 
-def ddpm(
-    denoise: Denoiser, x: Tensor, sigmas: Tensor, path: NoisePath, seed: int, callback: StepCallback
-) -> Tensor:
+def ddpm(denoise: Denoiser, x: Tensor, sigmas: Tensor, path: NoisePath, seed: int, callback: StepCallback) -> Tensor:
     """Ancestral sampling of denoising diffusion models (Ho et al. 2020, arXiv:2006.11239, algorithm 2)."""
     noise = gaussian_noise(x, seed)
     for i in range(len(sigmas) - 1):

@@ -30,7 +30,8 @@ def sa_solver(
     """Algorithm 1: noise tau = eta is added between two points of the progress, none outside.
 
     A schedule that does not end at 0 yields the corrected state of the last level but one: the last prediction has
-    no correction. `use_pece` evaluates the model again after each correction; `simple_order_2` takes the midpoint weights.
+    no correction. `use_pece` evaluates the model again after each correction; `simple_order_2` takes the midpoint
+    weights.
     """
     if len(sigmas) < 2:
         return x

@@ -55,9 +55,7 @@ def uni_pc_bh2(
     return uni_pc(denoise, x, sigmas, path, seed, callback, variant="bh2")
 
 
-def _single_step(
-    denoise: Denoiser, x: Tensor, sigmas: Tensor, path: NoisePath, callback: StepCallback
-) -> Tensor:
+def _single_step(denoise: Denoiser, x: Tensor, sigmas: Tensor, path: NoisePath, callback: StepCallback) -> Tensor:
     """One step is too few for the method: the noisy latent comes back, scaled to unit variance."""
     callback(0, denoise(x, sigmas[0]), x)
     x = x / (1 + sigmas[0] ** 2).sqrt()
