@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from comfykernel_sdk.storage import Storage
 
 
-def create_engine(settings: Settings) -> Engine:
+def create_engine(
+    settings: Settings, *, nodes: Iterable[object] | None = None, storage: Storage | None = None
+) -> Engine:
     """An engine with all installed nodes and the chosen storage; imports the node packs, which may take a while.
+
+    With ``nodes`` (decorated functions and classes, or definitions) only these, and no plugin is loaded.
 
     Raises:
         PluginError: the storage can't be had, or with ``plugins.strict`` when any plugin fails.
@@ -24,10 +28,12 @@ def create_engine(settings: Settings) -> Engine:
 
     from ..plugin_host import PluginHost
 
+    if nodes is not None and storage is not None:
+        return engine_of(nodes, settings=settings, storage=storage)
     host = PluginHost(settings, side="worker")
     host.load()
-    storage = host.make_storage()
-    registry = Registry.installed(host.node_packs())
+    storage = storage or host.make_storage()
+    registry = Registry.installed(host.node_packs()) if nodes is None else Registry.of(nodes)
     host.mark_started()
 
     def free_memory(unload_models: bool) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from comfykernel_sdk.settings import Settings
     from comfykernel_sdk.storage import Storage
 
+    from .prompt_run import Witness
     from .registry import Registry
 
 
@@ -66,17 +67,20 @@ class Engine:
         """All nodes, packs and collisions."""
         return self.registry.catalog
 
-    async def run(self, assignment: Assignment, emit: Callable[[Event], None]) -> Outcome:
+    async def run(
+        self, assignment: Assignment, emit: Callable[[Event], None], *, witness: Witness | None = None
+    ) -> Outcome:
         """Run a prompt to its end; errors of nodes are in the outcome.
 
         ``emit`` gets every event in order; it is called from whatever thread a node reports from and must not block.
+        A ``witness`` is shown the values and the exception themselves.
         """
         cancellation = self._cancellations[assignment.prompt_id] = Cancellation(asyncio.get_running_loop())
         if assignment.prompt_id in self._cancelled_early:
             cancellation.request()
         services = self._services(assignment, emit, cancellation)
         try:
-            run = PromptRun(services, self._cache, self._instances)
+            run = PromptRun(services, self._cache, self._instances, witness)
             return await run.run(assignment.outputs_to_execute, attempt=assignment.attempt)
         finally:
             del self._cancellations[assignment.prompt_id]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from inspect import isawaitable, iscoroutine
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from comfykernel_sdk.context import current
 from comfykernel_sdk.errors import Interrupted
@@ -37,6 +37,16 @@ CANCEL_WAIT_S: Final = 5.0
 """How long coroutines of nodes may take to end when their prompt has failed or was cancelled."""
 
 
+class Witness(Protocol):
+    """Sees what events do not carry: for tests and programs that want the values."""
+
+    def outputs(self, node_id: str, outputs: list[list[object]]) -> None:
+        """A node has run or was reused: for each output the list of its values."""
+
+    def failed(self, error: BaseException) -> None:
+        """The run has failed with this exception."""
+
+
 class AsyncCalls:
     """The calls of one node of which at least one is a coroutine that runs."""
 
@@ -55,13 +65,16 @@ class AsyncCalls:
 class PromptRun:
     """Runs the prompt of ``services`` once; made anew for each prompt."""
 
-    def __init__(self, services: RunServices, cache: OutputCache, instances: Instances) -> None:
+    def __init__(
+        self, services: RunServices, cache: OutputCache, instances: Instances, witness: Witness | None = None
+    ) -> None:
         self._services = services
         self._graph = services.graph
         self._report = services.report
         self._cancellation = services.cancellation
         self._cache = cache
         self._instances = instances
+        self._witness = witness
         self._values = Values(self._graph)
         self._schedule = Schedule(self._graph, self._values)
         self._outputs: set[str] = set()
@@ -87,6 +100,8 @@ class PromptRun:
             self._report.interrupted(id, kind)
             return self._report.outcome("cancelled")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the code of node packs
+            if self._witness is not None:
+                self._witness.failed(error)
             self._report.failed(self._failure(error))
             return self._report.outcome("failed", reason=str(error))
         finally:
@@ -337,6 +352,8 @@ class PromptRun:
         self._end(vertex, outputs)
 
     def _end(self, vertex: Vertex, outputs: list[list[object]]) -> None:
+        if self._witness is not None:
+            self._witness.outputs(vertex.id, outputs)
         if vertex.id not in self._values:
             self._values.put(vertex.id, outputs)
         self._values.finished(vertex)
