@@ -106,6 +106,7 @@ def test_config_as_toml_gives_the_same_settings_again(invoke: Invoke) -> None:
         (["--force-fp32", "--fp16-vae"], {"execution.precision": "fp32", "execution.vae_precision": "fp16"}),
         (["--cache-lru", "10"], {"execution.cache": "lru", "execution.cache_size": 10}),
         (["--cache-ram"], {"execution.cache": "ram"}),
+        (["--cache-ram", "4.0", "--cpu"], {"execution.cache": "ram", "execution.cpu": True}),
         (["--cuda-device", "1"], {"scheduler.devices": ["cuda:1"]}),
         (["--device", "cpu", "--device", "cuda:0"], {"scheduler.devices": ["cpu", "cuda:0"]}),
         (["--transport", "http,mcp"], {"plugins.transports": ["http", "mcp"]}),

@@ -10,7 +10,8 @@ Section: TypeAlias = Literal["paths", "http", "execution", "plugins", "log"]
 class Flag(NamedTuple):
     """A flag and the setting that it stands for.
 
-    ``value`` is set when the flag takes no argument; ``bare`` when its argument may be left out; a ``metavar`` with
+    ``value`` is what the flag sets when it takes no argument or none that matters here; ``bare`` stands for an
+    argument that may be left out; a ``metavar`` with
     ``|`` lists the choices. ``repeat`` collects several values, given one by one or all after one flag. ``prefix`` is
     put before each value.
     """
@@ -74,7 +75,7 @@ FLAGS: Final = (
     Flag("--cache-classic", "execution.cache", "execution", "Keep outputs of the last prompt.", value="classic"),
     Flag("--cache-lru", "execution.cache_size", "execution", "Keep the last N outputs.", "N"),
     Flag("--cache-none", "execution.cache", "execution", "Keep no outputs.", value="none"),
-    Flag("--cache-ram", "execution.cache", "execution", "Keep outputs while memory lasts.", value="ram"),
+    Flag("--cache-ram", "execution.cache", "execution", "Keep outputs while memory lasts.", "GB", "ram", "auto"),
     Flag("--disable-metadata", "execution.disable_metadata", "execution", "Save no prompt in files.", value=True),
     Flag("--deterministic", "execution.deterministic", "execution", "Choose repeatable algorithms.", value=True),
     Flag("--storage", "plugins.storage", "plugins", "Storage plugin.", "NAME"),
@@ -88,24 +89,21 @@ FLAGS: Final = (
 ALSO_SET: Final[dict[str, dict[str, object]]] = {"--cache-lru": {"execution.cache": "lru"}}
 """Settings that a flag fixes besides its own."""
 
-WITHOUT_EFFECT: Final = (
-    *("--auto-launch", "--disable-auto-launch", "--windows-standalone-build", "--dont-print-server"),
-    *("--quick-test-for-ci", "--enable-manager", "--disable-manager-ui", "--enable-manager-legacy-ui"),
-    *("--gpu-only", "--highvram", "--normalvram", "--lowvram", "--novram", "--disable-smart-memory"),
-    *("--use-split-cross-attention", "--use-quad-cross-attention", "--use-pytorch-cross-attention"),
-    *("--use-sage-attention", "--use-flash-attention", "--disable-xformers", "--force-upcast-attention"),
-    *("--dont-upcast-attention", "--force-channels-last", "--supports-fp8-compute", "--disable-ipex-optimize"),
-    *("--cuda-malloc", "--disable-cuda-malloc", "--disable-async-offload", "--force-non-blocking"),
-    *("--disable-pinned-memory", "--mmap-torch-files", "--disable-mmap", "--cpu-vae", "--fp64-unet"),
-    *("--fp8_e4m3fn-unet", "--fp8_e5m2-unet", "--fp8_e8m0fnu-unet", "--fp8_e4m3fn-text-enc", "--fp8_e5m2-text-enc"),
-    *("--disable-all-custom-nodes", "--disable-api-nodes", "--enable-compress-response-body"),
-    *("--disable-assets-autoscan",),
-)
+WITHOUT_EFFECT: Final = """
+    --auto-launch --disable-auto-launch --windows-standalone-build --dont-print-server --quick-test-for-ci
+    --enable-manager --disable-manager-ui --enable-manager-legacy-ui --gpu-only --highvram --normalvram --lowvram
+    --novram --disable-smart-memory --use-split-cross-attention --use-quad-cross-attention
+    --use-pytorch-cross-attention --use-sage-attention --use-flash-attention --disable-xformers
+    --force-upcast-attention --dont-upcast-attention --force-channels-last --supports-fp8-compute
+    --disable-ipex-optimize --cuda-malloc --disable-cuda-malloc --disable-async-offload --force-non-blocking
+    --disable-pinned-memory --mmap-torch-files --disable-mmap --cpu-vae --fp64-unet --fp8_e4m3fn-unet
+    --fp8_e5m2-unet --fp8_e8m0fnu-unet --fp8_e4m3fn-text-enc --fp8_e5m2-text-enc --disable-all-custom-nodes
+    --disable-api-nodes --enable-compress-response-body --disable-assets-autoscan
+""".split()
 """Flags that launchers of ComfyUI pass: accepted, and named in the log."""
 
-WITHOUT_EFFECT_WITH_VALUE: Final = (
-    *("--front-end-version", "--front-end-root", "--default-hashing-function", "--reserve-vram", "--comfy-api-base"),
-    *("--database-url", "--default-device", "--directml", "--oneapi-device-selector", "--async-offload"),
-    *("--fast", "--whitelist-custom-nodes"),
-)
+WITHOUT_EFFECT_WITH_VALUE: Final = """
+    --front-end-version --front-end-root --default-hashing-function --reserve-vram --comfy-api-base --database-url
+    --default-device --directml --oneapi-device-selector --async-offload --fast --whitelist-custom-nodes
+""".split()
 """The same with an argument, several, or none."""

@@ -107,9 +107,9 @@ def _setting_option(flag: Flag) -> click.Option:
 
 
 def _argument_form(flag: Flag) -> dict[str, Any]:
-    if flag.value is not None:
-        return {"is_flag": True, "flag_value": "yes", "default": None}
-    return {"is_flag": False, "flag_value": flag.bare} if flag.bare else {}
+    if flag.bare:
+        return {"is_flag": False, "flag_value": flag.bare}
+    return {} if flag.value is None else {"is_flag": True, "flag_value": "yes", "default": None}
 
 
 def _ignored_options() -> Iterable[click.Option]:
