@@ -13,6 +13,9 @@ from torch import Tensor
 # Draws standard normal noise, in the shape of the latent, for the interval between two sigmas.
 NoiseSampler = Callable[[Tensor, Tensor], Tensor]
 
+# Decimals that torchsde's tree keeps of a time; queries beyond its rounded ends would warn.
+BROWNIAN_DIGITS = 6
+
 
 def start_noise(latent: Tensor, seed: int, batch_index: Sequence[int] | None = None) -> Tensor:
     """Standard normal noise in the latent's shape and dtype, on the CPU.
@@ -55,7 +58,8 @@ def brownian_noise(x: Tensor, sigmas: Tensor, seed: int) -> NoiseSampler:
     # Importing torchsde takes half a second, which runs without an SDE solver need not spend.
     from torchsde import BrownianTree  # type: ignore[import-untyped]
 
-    low, high = float(sigmas[sigmas > 0].min()), float(sigmas.max())
+    low = round(float(sigmas[sigmas > 0].min()), BROWNIAN_DIGITS)
+    high = round(float(sigmas.max()), BROWNIAN_DIGITS)
     start = torch.zeros_like(x, device="cpu")
     tree = BrownianTree(low, start, high, entropy=seed)
 
