@@ -12,6 +12,7 @@ import pytest
 from comfykernel.cli import main
 
 PACK = '''
+import signal
 from comfykernel_sdk.context import NodeContext
 from comfykernel_sdk.hooks import hookimpl
 from comfykernel_sdk.nodes import NodePack, Result, node
@@ -45,9 +46,16 @@ def fall(text: str) -> Result[None]:
     raise ValueError(f"fell over {text}")
 
 
+@node("Interrupt", category="words", output_node=True)
+def interrupt(context: NodeContext) -> Result[None]:
+    signal.raise_signal(signal.SIGINT)
+    context.check_cancelled()
+    raise AssertionError("it goes on")
+
+
 @hookimpl
 def register_nodes(register):
-    register(NodePack("words", [say, write, fall]))
+    register(NodePack("words", [say, write, fall, interrupt]))
 '''
 COMMANDS = '''
 import click

@@ -60,7 +60,7 @@ def test_plugins_shows_tracebacks_and_exits_with_1(
 
 
 def test_nodes_lists_by_category_and_describes_one(invoke: Invoke) -> None:
-    assert "words\n  Fall\n  Say    Say Something\n  Write\n" in invoke("nodes").stdout
+    assert "words\n  Fall\n  Interrupt\n  Say        Say Something\n  Write\n" in invoke("nodes").stdout
     shown = invoke("nodes", "Say").stdout
     assert "Say  (Say Something)" in shown
     assert "\nwords-plugin\n" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,13 @@ def test_a_failing_node_is_named_with_its_message(invoke: Invoke) -> None:
     assert result.exit_code == 1
     assert "Node 9 (Fall) failed: ValueError: fell over a stone" in result.stderr
     assert "raise ValueError" in result.stderr
+
+
+def test_an_interrupt_stops_the_node_that_runs(invoke: Invoke) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    result = invoke("run", "-", input='{"1": {"class_type": "Interrupt", "inputs": {}}}')
+    assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_workflow_that_cannot_run_names_node_and_input(invoke: Invoke, workflow: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -106,16 +108,26 @@ async def _run(engine: Engine, graph: Graph) -> tuple[Outcome, ExecutionFailed |
                 failures.append(event)
             progress.show(event)
 
-        loop = asyncio.get_running_loop()
-
-        def interrupt() -> None:
-            loop.remove_signal_handler(signal.SIGINT)  # a second interrupt ends the process
-            engine.interrupt(prompt_id)
-
-        loop.add_signal_handler(signal.SIGINT, interrupt)
         job = Assignment(prompt_id=prompt_id, graph=validated.graph, outputs_to_execute=validated.outputs)
-        outcome = await engine.run(job, emit)
+        with _interruptible(engine, prompt_id):
+            outcome = await engine.run(job, emit)
     return outcome, failures[-1] if failures else None
+
+
+@contextlib.contextmanager
+def _interruptible(engine: Engine, prompt_id: str) -> Iterator[None]:
+    """Let an interrupt stop the prompt, and a second one the process."""
+
+    def interrupt(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        engine.interrupt(prompt_id)
+
+    # Not a handler of the event loop, which stands still while a node computes.
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _files(engine: Engine, outcome: Outcome) -> list[ResultFile]:
