@@ -1,0 +1,1 @@
+"""Models, tokenizers and sampling of latent diffusion, without nodes, kernel or HTTP."""

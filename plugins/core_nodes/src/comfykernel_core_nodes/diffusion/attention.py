@@ -1,0 +1,126 @@
+"""Attention blocks of the latent-diffusion UNet, named as in the original checkpoints."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of tokens to a context, or to themselves (Vaswani et al. 2017, section 3.2).
+
+    Tokens are [batch, tokens, width], the context is [batch, length, context_width].
+    """
+
+    def __init__(self, width: int, context_width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(width, width, bias=False)
+        self.to_k = nn.Linear(context_width, width, bias=False)
+        self.to_v = nn.Linear(context_width, width, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(width, width))
+
+    def forward(self, tokens: Tensor, context: Tensor) -> Tensor:
+        q = self._split(self.to_q(tokens))
+        k = self._split(self.to_k(context))
+        v = self._split(self.to_v(context))
+        mixed = functional.scaled_dot_product_attention(q, k, v)
+        out: Tensor = self.to_out(mixed.transpose(1, 2).flatten(2))
+        return out
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        """[batch, tokens, width] to [batch, heads, tokens, width / heads]."""
+        return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+class GEGLU(nn.Module):
+    """Linear layer gated by the GELU of its second half (Shazeer 2020, equation 6)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(width, hidden * 2)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        value, gate = self.proj(tokens).chunk(2, dim=-1)
+        return value * functional.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    """GEGLU with four times the width, then back. The parameterless middle keeps the checkpoint's numbering."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(GEGLU(width, width * 4), nn.Identity(), nn.Linear(width * 4, width))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        out: Tensor = self.net(tokens)
+        return out
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, attention to the context and feed-forward, each normalised first and added."""
+
+    def __init__(self, width: int, context_width: int, heads: int) -> None:
+        super().__init__()
+        self.attn1 = CrossAttention(width, width, heads)
+        self.ff = FeedForward(width)
+        self.attn2 = CrossAttention(width, context_width, heads)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.norm3 = nn.LayerNorm(width)
+
+    def forward(self, tokens: Tensor, context: Tensor) -> Tensor:
+        normed = self.norm1(tokens)
+        tokens = tokens + self.attn1(normed, normed)
+        tokens = tokens + self.attn2(self.norm2(tokens), context)
+        out: Tensor = tokens + self.ff(self.norm3(tokens))
+        return out
+
+
+class SpatialTransformer(nn.Module):
+    """Transformer blocks over the pixels of a feature map [batch, channels, height, width], with a residual.
+
+    `linear` selects a linear projection (SD2, SDXL) where SD1 has a 1x1 convolution.
+    """
+
+    def __init__(self, channels: int, context_width: int, heads: int, depth: int, *, linear: bool) -> None:
+        super().__init__()
+        self.linear = linear
+        self.norm = nn.GroupNorm(32, channels, eps=1e-6)
+        self.proj_in: nn.Module = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
+        self.transformer_blocks = nn.ModuleList(
+            TransformerBlock(channels, context_width, heads) for _ in range(depth)
+        )
+        self.proj_out: nn.Module = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        tokens = self._tokens(self.norm(x))
+        for block in self.transformer_blocks:
+            tokens = block(tokens, context)
+        return x + self._pixels(tokens, height, width)
+
+    def _tokens(self, x: Tensor) -> Tensor:
+        if self.linear:
+            projected: Tensor = self.proj_in(x.flatten(2).transpose(1, 2))
+            return projected
+        pixels: Tensor = self.proj_in(x)
+        return pixels.flatten(2).transpose(1, 2)
+
+    def _pixels(self, tokens: Tensor, height: int, width: int) -> Tensor:
+        if self.linear:
+            tokens = self.proj_out(tokens)
+        x = tokens.transpose(1, 2).unflatten(2, (height, width))
+        if self.linear:
+            return x
+        out: Tensor = self.proj_out(x)
+        return out
+
+
+def attend_pixels(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Single-head attention among the pixels of three maps [batch, channels, height, width]."""
+    shape = q.shape
+    flat = (t.flatten(2).transpose(1, 2).unsqueeze(1) for t in (q, k, v))
+    mixed = torch.nn.functional.scaled_dot_product_attention(*flat)
+    return mixed.squeeze(1).transpose(1, 2).reshape(shape)
