@@ -136,7 +136,7 @@ def _hints(run: Callable[..., object], id: str) -> dict[str, Any]:
 
 
 def _unwrap(hint: object) -> tuple[object, list[object]]:
-    """Take ``None`` out of a union and Annotated apart: the Python type and its markers."""
+    """Take ``None`` out of a union and Annotated apart: the Python type and its markers, the outermost first."""
     if get_origin(hint) in (Union, types.UnionType):
         rest = [a for a in get_args(hint) if a is not type(None)]
         if len(rest) == 1:
@@ -144,7 +144,8 @@ def _unwrap(hint: object) -> tuple[object, list[object]]:
     if get_origin(hint) is Annotated:
         base, *markers = get_args(hint)
         inner, more = _unwrap(base)
-        return inner, [*markers, *more]
+        # Nested annotations are one flat tuple to Python, with the outermost last.
+        return inner, [*reversed(markers), *more]
     return hint, []
 
 
@@ -191,7 +192,7 @@ OPTION_NAMES = {
 """Fields of widgets whose name in object_info differs."""
 
 WIDGET_OPTIONS = (
-    "default", "min", "max", "step", "round", "display", "multiline", "dynamic_prompts", "placeholder", "label_on",
+    "default", "min", "max", "step", "round", "display", "multiline", "dynamic_prompts", "label_on",
     "label_off", "control_after_generate", "force_input", "lazy", "tooltip",
 )  # fmt: skip
 

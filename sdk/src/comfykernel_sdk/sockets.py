@@ -99,7 +99,6 @@ class Text(Widget):
     default: str | None = None
     multiline: bool | None = None
     dynamic_prompts: bool | None = None
-    placeholder: str | None = None
     tooltip: str | None = None
     force_input: bool = False
     lazy: bool = False
@@ -243,5 +242,5 @@ Sampler: TypeAlias = Annotated[Any, Socket("SAMPLER")]
 AnyValue: TypeAlias = Annotated[object, Socket("*")]
 
 UniqueId: TypeAlias = Annotated[str, Hidden("UNIQUE_ID")]
-PromptGraph: TypeAlias = Annotated["dict[str, Json] | None", Hidden("PROMPT")]
-ExtraPngInfo: TypeAlias = Annotated["dict[str, Json] | None", Hidden("EXTRA_PNGINFO")]
+PromptGraph: TypeAlias = Annotated[dict[str, Json] | None, Hidden("PROMPT")]
+ExtraPngInfo: TypeAlias = Annotated[dict[str, Json] | None, Hidden("EXTRA_PNGINFO")]

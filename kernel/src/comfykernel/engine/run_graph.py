@@ -114,8 +114,10 @@ class RunGraph:
             if str(node.get("class_type")) not in self._classes:
                 raise _missing_class(id, node)
         self.nodes.update(graph)
-        added = [self._inner(parent, id, node) for id, node in graph.items()]
-        self.vertices.update((vertex.id, vertex) for vertex in added)
+        added = []
+        for id, node in graph.items():
+            self.vertices[id] = self._inner(parent, id, node)
+            added.append(self.vertices[id])
         for vertex in added:
             for source in vertex.sources:
                 self.vertex(source)

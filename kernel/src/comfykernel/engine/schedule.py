@@ -31,6 +31,7 @@ class Schedule:
         self._order: dict[str, int] = {}
         self._distance: dict[str, int] = {}
         self._ready: list[tuple[int, int, str]] = []
+        self._taken: set[str] = set()
 
     def add(self, id: str, *, distance: int = FAR) -> None:
         """Have a node run, and before it everything that it needs and that is not known.
@@ -42,7 +43,8 @@ class Schedule:
         while stack:
             id, distance = stack.pop()
             if id in self._missing:
-                self._distance[id] = min(distance, self._distance[id])
+                if distance < self._distance[id]:
+                    self._come_nearer(id, distance)
                 continue
             vertex = self._graph.vertex(id)
             if vertex.node_class.spec.output_node:
@@ -68,7 +70,12 @@ class Schedule:
 
     def next(self) -> Vertex | None:
         """Take a ready node; ``None`` when no node is ready."""
-        return self._graph.vertices[heappop(self._ready)[2]] if self._ready else None
+        while self._ready:
+            id = heappop(self._ready)[2]
+            if id not in self._taken:
+                self._taken.add(id)
+                return self._graph.vertices[id]
+        return None
 
     def finish(self, id: str) -> None:
         """A node has run; those that waited only for it are ready."""
@@ -96,6 +103,13 @@ class Schedule:
             self._readers.setdefault(source, []).append(id)
         return missing
 
+    def _come_nearer(self, id: str, distance: int) -> None:
+        """A node is nearer to an output than it seemed; in the queue it then stands twice, the first place counts."""
+        self._distance[id] = distance
+        if not self._missing[id] and id not in self._taken:
+            self._push(self._graph.vertices[id])
+
     def _push(self, vertex: Vertex) -> None:
+        self._taken.discard(vertex.id)
         rank = 0 if vertex.node_class.definition.is_async else self._distance[vertex.id]
         heappush(self._ready, (rank, self._order[vertex.id], vertex.id))
