@@ -39,7 +39,9 @@ def define(
         fingerprint = fingerprint or getattr(target, "fingerprint", None)
         validate = validate or getattr(target, "validate", None)
     check_lazy = getattr(target, "check_lazy", None) if is_class else None
-    inputs, context_parameter = _inputs(run, str(given["id"]), is_method=is_class)
+    inputs, context_parameter = _inputs(
+        run, str(given["id"]), is_method=is_class, as_lists=bool(given["input_is_list"])
+    )
     validates, checks_types = _validator_parameters(validate)
     spec = msgspec.convert(
         {
@@ -109,7 +111,9 @@ def _summary(target: object) -> str:
     return (inspect.getdoc(target) or "").split("\n\n")[0].replace("\n", " ")
 
 
-def _inputs(run: Callable[..., object], id: str, *, is_method: bool) -> tuple[list[InputSpec], str | None]:
+def _inputs(
+    run: Callable[..., object], id: str, *, is_method: bool, as_lists: bool
+) -> tuple[list[InputSpec], str | None]:
     hints = _hints(run, id)
     specs, context = [], None
     for position, parameter in enumerate(inspect.signature(run).parameters.values()):
@@ -121,6 +125,8 @@ def _inputs(run: Callable[..., object], id: str, *, is_method: bool) -> tuple[li
         if hint is NodeContext:
             context = parameter.name
             continue
+        if as_lists and get_origin(hint) is list:
+            hint = get_args(hint)[0]
         specs.append(_input(id, parameter.name, hint, parameter.default))
     return specs, context
 

@@ -229,7 +229,7 @@ def node(
         display_name: title shown to people; ``None``: the id.
         description: shown to people; ``None``: the docstring's first paragraph.
         output_node: the node is a result by itself, so prompts may end in it.
-        input_is_list: the function gets every input as a list and is called once.
+        input_is_list: the function gets every input as a list (``images: list[Image]``) and is called once.
         volatile: run again at every prompt, though nothing changed.
         version: part of the signature of cached outputs: raise it when results change.
         accepts_any_input: links to inputs that are not declared are handed over too (as ``**kwargs``).

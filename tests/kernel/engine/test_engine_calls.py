@@ -14,8 +14,6 @@ from comfykernel_sdk.nodes import Blocker, InputSpec, NodeDefinition, NodeSpec, 
 from comfykernel_sdk.sockets import AnyValue, ExtraPngInfo, Hidden, Out, PromptGraph, Socket, UniqueId
 from comfykernel_sdk.testing import run_graph, run_node
 
-Texts = Annotated[list[str], Socket("STRING")]
-
 
 @node("Items")
 def items(values: AnyValue) -> Annotated[list[AnyValue], Out(is_list=True)]:
@@ -33,7 +31,7 @@ def show(value: AnyValue) -> Result[None]:
 
 
 @node("Join", input_is_list=True)
-def join(values: Texts, id: UniqueId) -> str:
+def join(values: list[str], id: list[UniqueId]) -> str:
     return f"{','.join(values)} of {id}"
 
 

@@ -13,11 +13,10 @@ from comfykernel_sdk.graph import Graph, is_link, links_of
 from comfykernel_sdk.json_types import Json
 from comfykernel_sdk.nodes import Result, node
 from comfykernel_sdk.settings import ExecutionSettings, Settings
-from comfykernel_sdk.sockets import Int, Out, Socket
+from comfykernel_sdk.sockets import Int, Out
 from comfykernel_sdk.testing import GraphRunner
 
 Policy = Literal["classic", "lru", "none", "ram"]
-Lists = Annotated[list[int], Socket("INT")]
 LazyInt = Annotated[int, Int(lazy=True)]
 ran: list[str] = []
 
@@ -41,7 +40,7 @@ def row(a: int, b: int, context: NodeContext) -> Annotated[list[int], Out(is_lis
 
 
 @node("Sum", input_is_list=True)
-def total(a: Lists, b: Lists, context: NodeContext) -> int:
+def total(a: list[int], b: list[int], context: NodeContext) -> int:
     ran.append(context.node_id)
     return sum(a) * 3 + sum(b)
 

@@ -57,7 +57,7 @@ def make_list(
 
 
 @node("ContractCollect", category=CATEGORY, display_name="ContractCollect", description="", input_is_list=True)
-def collect(values: LinkedText, joiner: Annotated[str, Text(default=",")]) -> String:
+def collect(values: list[LinkedText], joiner: list[Annotated[str, Text(default=",")]]) -> String:
     """Join all values by the first joiner."""
     return joiner[0].join(values)
 
