@@ -18,14 +18,14 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 import pluggy
 
 from comfykernel_sdk import hooks
-from comfykernel_sdk.errors import NodeDefinitionError, PluginError
+from comfykernel_sdk.errors import ComfykernelError, NodeDefinitionError, PluginError
 from comfykernel_sdk.nodes import NodePack
 from comfykernel_sdk.transport import PluginInfo
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 Side: TypeAlias = Literal["server", "worker", "cli"]
 F = TypeVar("F")
+T = TypeVar("T")
 
 SLOW_SETUP_S: Final = 10.0
 """Seconds after which a plugin that still loads or starts is named in the log."""
@@ -186,10 +187,9 @@ class PluginHost:
         """The storage named by ``plugins.storage``, with the model folders of all plugins.
 
         Raises:
-            PluginError: it is not installed or failed to load.
+            PluginError: it is not installed, failed to load or can't be made.
         """
-        name = self.settings.plugins.storage
-        storage = self._choice(hooks.STORAGE_GROUP, name, self.storages)(self.settings)
+        storage = self._make(hooks.STORAGE_GROUP, self.settings.plugins.storage, self.storages)
         self.hook.register_model_folders(register=storage.models.add_root, settings=self.settings)
         return storage
 
@@ -197,19 +197,18 @@ class PluginHost:
         """The scheduler named by ``plugins.scheduler``.
 
         Raises:
-            PluginError: it is not installed or failed to load.
+            PluginError: it is not installed, failed to load or can't be made.
         """
-        return self._choice(hooks.SCHEDULERS_GROUP, self.settings.plugins.scheduler, self.schedulers)(self.settings)
+        return self._make(hooks.SCHEDULERS_GROUP, self.settings.plugins.scheduler, self.schedulers)
 
     def make_transports(self) -> dict[str, Transport]:
         """The transports named by ``plugins.transports``, in that order.
 
         Raises:
-            PluginError: one is not installed or failed to load.
+            PluginError: one is not installed, failed to load or can't be made.
         """
         names = self.settings.plugins.transports
-        factories = {name: self._choice(hooks.TRANSPORTS_GROUP, name, self.transports) for name in names}
-        return {name: factory(self.settings) for name, factory in factories.items()}
+        return {name: self._make(hooks.TRANSPORTS_GROUP, name, self.transports) for name in names}
 
     def node_packs(self) -> list[LoadedPack]:
         """The node packs of a worker: those of ``plugins.nodes`` in that order, then the others by name.
@@ -323,37 +322,41 @@ class PluginHost:
 
             hook.call(plugin, implementation, {"register": register})
 
-    def _choice(self, group: str, name: str, factories: Mapping[str, F]) -> F:
-        if name in factories:
-            return factories[name]
-        kind = KINDS[group]
-        plugins = [p for p in self._plugins if p.entry.group == group]
-        named = next((p for p in plugins if p.info.name == name), None)
+    def _make(self, group: str, name: str, factories: Mapping[str, Callable[[Settings], T]]) -> T:
+        kind, plugins = KINDS[group], {p.info.name: p for p in reversed(self._plugins) if p.entry.group == group}
         extra: dict[str, Json] = {"kind": kind, "name": name}
-        if named is None:
-            hint = known_or_near(name, {p.info.name for p in plugins}, what="Installed")
+        if name not in plugins:
+            hint = known_or_near(name, plugins, what="Installed")
             raise PluginError(f"There is no {kind} {name!r}.", hint=hint, extra_info=extra)
-        if named.info.error:
-            raise PluginError(f"The {kind} {name!r} failed.", details=named.info.error, extra_info=extra)
-        given = ", ".join(factories) or "nothing"
-        raise PluginError(f"The {kind} plugin {name!r} registers {given}, not {name!r}.", extra_info=extra)
+        plugin = plugins[name]
+        if name not in factories:
+            text = plugin.info.error or f"It registers {', '.join(factories) or 'nothing'}."
+            raise PluginError(f"The {kind} {name!r} can't be used.", details=text, extra_info=extra)
+        try:
+            return factories[name](self.settings)
+        except ComfykernelError:
+            raise  # says by itself what is wrong, mostly a setting
+        except Exception as error:
+            plugin.fail(error, doing="to start")
+            raise PluginError(f"The {kind} {name!r} failed to start: {error}", extra_info=extra) from error
 
     def _collect_packs(self) -> list[LoadedPack]:
-        packs: dict[str, LoadedPack] = {}
+        found: dict[str, tuple[PluginInfo, NodePack]] = {}
         hook = self.hook.register_nodes
         for plugin, implementation in hook.implementations():
-            given = _Gathered(taken=packs.keys())
+            given = _Gathered(taken=found.keys())
             hook.call(plugin, implementation, {"register": given.register, "settings": self.settings})
             if plugin.info.state != "failed":
-                packs |= {name: _loaded(pack, plugin.info) for name, pack in given.packs.items()}
+                found |= {name: (plugin.info, pack) for name, pack in given.packs.items()}
         failed = [p.info for p in self._plugins if p.entry.group == hooks.NODES_GROUP and p.info.state == "failed"]
         order = {name: place for place, name in enumerate(self.settings.plugins.nodes)}
 
-        def place(loaded: LoadedPack) -> tuple[int, str]:
-            names = (loaded.pack.name, loaded.distribution)
-            return min(order.get(name, len(order)) for name in names), loaded.pack.name
+        def place(of: tuple[PluginInfo, NodePack]) -> tuple[int, str]:
+            info, pack = of
+            return min(order.get(name, len(order)) for name in (pack.name, info.name, info.distribution)), pack.name
 
-        return sorted([*packs.values(), *(_loaded(NodePack(info.name), info) for info in failed)], key=place)
+        packs = [*found.values(), *((info, NodePack(info.name)) for info in failed)]
+        return [_loaded(pack, info) for info, pack in sorted(packs, key=place)]
 
 
 class _Gathered:

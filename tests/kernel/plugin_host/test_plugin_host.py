@@ -13,7 +13,7 @@ import pytest
 from comfykernel import plugin_host
 from comfykernel.plugin_host import PluginHost, Side
 from comfykernel_sdk import hooks
-from comfykernel_sdk.errors import PluginError
+from comfykernel_sdk.errors import ConfigError, PluginError
 from comfykernel_sdk.settings import PluginSettings, Settings
 
 Write = Callable[..., EntryPoint]
@@ -194,10 +194,31 @@ def test_a_choice_that_failed_says_why(write_plugin: Write) -> None:
         write_plugin(hooks.STORAGE_GROUP, "fs", "1 / 0"),
         write_plugin(hooks.SCHEDULERS_GROUP, "local", "@hookimpl\ndef register_schedulers(register): register('x', 1)"),
     )
-    with pytest.raises(PluginError, match=r"(?s)storage 'fs' failed.*ZeroDivisionError"):
+    with pytest.raises(PluginError, match=r"(?s)storage 'fs' can't be used.*ZeroDivisionError"):
         host.make_storage()
-    with pytest.raises(PluginError, match="plugin 'local' registers x, not 'local'"):
+    with pytest.raises(PluginError, match=r"scheduler 'local' can't be used\. It registers x\."):
         host.make_scheduler()
+
+
+def test_a_choice_that_cannot_be_made_is_marked(write_plugin: Write) -> None:
+    source = """
+    from comfykernel_sdk.errors import ConfigError
+    def fail(settings): raise RuntimeError("no tape")
+    def refuse(settings): raise ConfigError("wrong tape")
+    @hookimpl
+    def register_transports(register): register("{0}", {1})
+    """
+    host = host_of(
+        write_plugin(hooks.TRANSPORTS_GROUP, "fax", source.format("fax", "fail")),
+        write_plugin(hooks.TRANSPORTS_GROUP, "telex", source.format("telex", "refuse")),
+        transports=("fax", "telex"),
+    )
+    with pytest.raises(PluginError, match="The transport 'fax' failed to start: no tape"):
+        host.make_transports()
+    assert states(host) == {"fax": "failed", "telex": "loaded"}
+    host.settings.plugins.transports = ("telex",)
+    with pytest.raises(ConfigError, match="wrong tape"):
+        host.make_transports()
 
 
 def test_transports_come_in_the_order_of_the_settings(write_plugin: Write) -> None:
