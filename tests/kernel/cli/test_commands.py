@@ -32,6 +32,15 @@ def test_unknown_commands_and_flags_get_the_near_miss(invoke: Invoke) -> None:
     assert "Did you mean '--port'?" in invoke("serve", "--prot", "1").stderr
 
 
+def test_a_wrong_setting_is_told_and_help_is_shown_all_the_same(invoke: Invoke) -> None:
+    Path("comfykernel.toml").write_text("[http]\nprot = 1\n")
+    helped = invoke("--help")
+    assert (helped.exit_code, "serve" in helped.stdout, "'prot'" in helped.stderr) == (0, True, True)
+    refused = invoke("config")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "Did you mean 'port'?" in refused.stderr
+
+
 def test_version(invoke: Invoke) -> None:
     assert invoke("--version").stdout.startswith("comfykernel, version ")
 

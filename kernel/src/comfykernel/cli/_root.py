@@ -27,7 +27,11 @@ class RootGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Own commands in the order in which a new user meets them, then those of plugins."""
-        return [*COMMANDS, *sorted(self._of_plugins(ctx))]
+        try:
+            return [*COMMANDS, *sorted(self._of_plugins(ctx))]
+        except ComfykernelError as error:  # a wrong setting must not keep anybody from the help
+            click.echo(f"Commands of plugins are not known: {error}", err=True)
+            return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, or ``None``."""
