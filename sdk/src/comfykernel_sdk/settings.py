@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from .json_types import JsonObject
 
 S = TypeVar("S")
+
+Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
+Mebibytes: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class PathSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -39,10 +45,10 @@ class HttpSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     listen: str = "127.0.0.1"
     """Address to bind, or several with commas."""
-    port: int = 8188
+    port: Port = 8188
     cors_origin: str | None = None
     """Origin that browsers may call from; ``*``: any."""
-    max_upload_mb: float = 100.0
+    max_upload_mb: Mebibytes = 100.0
     """Largest body of a request, in MiB."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names accepted besides localhost and loopback addresses."""
@@ -63,28 +69,28 @@ class ExecutionSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True
     vae_precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
     text_encoder_precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
     preview_method: Literal["none", "auto", "latent2rgb", "taesd"] = "none"
-    preview_size: int = 512
+    preview_size: Positive = 512
     """Longest side of a preview, in pixels."""
     cache: Literal["classic", "lru", "none", "ram"] = "classic"
-    cache_size: int = 0
+    cache_size: Count = 0
     """Outputs kept by the ``lru`` policy."""
     disable_metadata: bool = False
     """Write no prompt into saved files."""
-    max_image_pixels: int = 256_000_000
+    max_image_pixels: Positive = 256_000_000
     """Larger images are refused before they are decoded."""
     deterministic: bool = False
-    threads: int = 0
+    threads: Count = 0
     """CPU threads of a worker; 0: as many as there are cores."""
 
 
 class JobSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Queue and history."""
 
-    keep_history: int = 10_000
+    keep_history: Count = 10_000
     """Ended jobs kept; the oldest go first."""
-    max_attempts: int = 2
+    max_attempts: Positive = 2
     """How often a job may be taken by a worker that dies under it."""
-    interrupt_grace_s: float = 10.0
+    interrupt_grace_s: Seconds = 10.0
     """Seconds that a node has to stop after an interrupt before its worker is killed."""
     secret_keys: tuple[str, ...] = ("auth_token_comfy_org", "api_key_comfy_org")
     """Members of ``extra_data`` that never leave the server."""
@@ -109,7 +115,7 @@ class SchedulerSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True
 
     devices: tuple[str, ...] = ("auto",)
     """``auto``: each CUDA device, else one CPU worker; or names such as ``cpu``, ``cuda:0``."""
-    restart_delay_s: float = 0.5
+    restart_delay_s: Seconds = 0.5
     """Wait before a dead worker is started again; doubles at each death in a row, up to 30 s."""
 
 

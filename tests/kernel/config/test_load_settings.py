@@ -75,6 +75,8 @@ def test_missing_chosen_file_is_an_error(tmp_path: Path) -> None:
         ("http = 1\n", "http must be a table", "Write [http]"),
         ("[plugin]\nx = 1\n", "plugin.x must be a table", "[plugin.x]"),
         ("[http]\nport = '1'\n", "Wrong value '1' for http.port", ""),
+        ("[http]\nport = 65536\n", "Wrong value 65536 for http.port: Expected 'int' <= 65535", ""),
+        ("[jobs]\nmax_attempts = 0\n", "Wrong value 0 for jobs.max_attempts: Expected 'int' >= 1", ""),
         ("[http]\nport = 1.5\n", "Wrong value 1.5 for http.port", ""),
         ("[plugins]\ntransports = 'http'\n", "Wrong value 'http' for plugins.transports", ""),
         ("[execution]\ncache = 'lur'\n", "Wrong value 'lur' for execution.cache", "Did you mean 'lru'?"),
