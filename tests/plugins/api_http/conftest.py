@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -63,13 +64,16 @@ class Listener:
         return seen
 
     async def quiet(self) -> list[Any]:
-        """What comes before a broadcast that the test can recognise: nothing that was sent earlier is left out."""
-        seen = []
+        """Everything that still comes."""
+        seen: list[Any] = []
         with contextlib.suppress(TimeoutError):
             while True:
                 frame = await asyncio.wait_for(self.link.recv(), 0.1)
                 seen.append(frame if isinstance(frame, bytes) else json.loads(frame))
         return seen
+
+
+Serve = Callable[..., contextlib.AbstractAsyncContextManager[Served]]
 
 
 @contextlib.asynccontextmanager
@@ -79,7 +83,7 @@ async def serving(folder: Path, **http: Any) -> AsyncIterator[Served]:
     transport = HttpTransport(settings)
     await transport.start(kernel)
     address = transport.addresses()[0]
-    async with httpx.AsyncClient(base_url=address, timeout=20, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=address, timeout=20, trust_env=False, verify=False) as client:
         served = Served(kernel, address, client)
         try:
             yield served
@@ -93,3 +97,9 @@ async def serving(folder: Path, **http: Any) -> AsyncIterator[Served]:
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
     async with serving(tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Serve:
+    """Starts a transport with other settings: ``async with serve(port=...) as served``."""
+    return lambda **http: serving(tmp_path, **http)

@@ -53,6 +53,7 @@ class MemoryKernel:
         self.specs: dict[str, NodeSpec] = {}
         self.plugin_list: list[PluginInfo] = []
         self.run_at_once = False
+        self.told: dict[str, list[Event]] = {}
         self._numbers = itertools.count()
         self._listeners: list[MemorySubscription] = []
 
@@ -60,6 +61,8 @@ class MemoryKernel:
 
     def publish(self, event: Event | QueueChanged) -> None:
         job = None if isinstance(event, QueueChanged) else self.jobs.get(event.prompt_id)
+        if not isinstance(event, QueueChanged):
+            self.told.setdefault(event.prompt_id, []).append(event)
         bus_event = BusEvent(event, 1, job.client_id if job else None, job.user if job else "default")
         for listener in self._listeners:
             listener.queue.put_nowait(bus_event)
@@ -137,7 +140,7 @@ class MemoryKernel:
         return bool(self.running())
 
     async def cancel(self, prompt_id: str, *, user: str | None = None) -> bool:
-        return False
+        return bool(await self.delete_pending([prompt_id]))
 
     async def job(self, prompt_id: str) -> Job | None:
         return self.jobs.get(prompt_id)
@@ -167,8 +170,9 @@ class MemoryKernel:
         return subscription
 
     async def replay(self, prompt_id: str, *, since: int = 0) -> AsyncIterator[NumberedEvent]:
-        return
-        yield
+        for number, event in enumerate(self.told.get(prompt_id, []), 1):
+            if number > since:
+                yield NumberedEvent(number, event)
 
     async def object_info(self) -> Catalogued:
         data = b'{"Echo":' + await self.object_info_of("Echo") + b"}"
@@ -185,7 +189,7 @@ class MemoryKernel:
 
     def workers(self) -> list[WorkerStatus]:
         return [
-            WorkerStatus(name="cpu-0", device=DeviceStatus(name="cpu", type="cpu"), state="idle", torch_version="2")
+            WorkerStatus(name="cpu-0", device=DeviceStatus(name="cpu", type="cpu"), state="idle", torch_version="2.0")
         ]
 
     async def free(self, *, unload_models: bool = False, free_memory: bool = False) -> None:

@@ -10,7 +10,9 @@ import pytest
 from comfykernel_sdk.events import NodePlace, NodeStarted
 
 if TYPE_CHECKING:
-    from .conftest import Served
+    from collections.abc import AsyncIterator
+
+    from .conftest import Serve, Served
 
 GRAPH: dict[str, Any] = {"1": {"class_type": "Echo", "inputs": {"value": "a"}}}
 
@@ -129,7 +131,6 @@ async def test_a_repeated_key_queues_nothing_new(served: Served) -> None:
 
 
 async def test_nothing_of_a_prompt_is_told_before_its_answer(served: Served) -> None:
-    """The answer is read from the raw connection only after the socket had every chance to be first."""
     listener = await served.socket("me")
     await listener.next()
     served.kernel.run_at_once = True
@@ -138,10 +139,17 @@ async def test_nothing_of_a_prompt_is_told_before_its_answer(served: Served) -> 
     assert [m["type"] for m in told] == ["status", "status", "execution_start", "status", "executing"]
 
 
-async def test_a_large_body_is_413(served: Served) -> None:
-    served.kernel.settings.http.max_upload_mb = 100
-    answer = await served.http.post("/prompt", content=b" " * (100 * 1024 * 1024 + 1))
-    assert answer.status_code == 413
+async def test_a_large_body_is_413(serve: Serve) -> None:
+    async with serve(max_upload_mb=0.01) as served:
+        for content in (b" " * 20_000, in_pieces(b" " * 4_000, 5)):
+            answer = await served.http.post("/prompt", content=content)
+            assert (answer.status_code, answer.json()["error"]["type"]) == (413, "too_large")
+        assert (await served.http.get("/prompt")).status_code == 200
+
+
+async def in_pieces(piece: bytes, count: int) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        yield piece
 
 
 async def test_a_client_that_hangs_up_in_its_body_does_no_harm(served: Served) -> None:

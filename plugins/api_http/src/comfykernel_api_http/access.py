@@ -100,7 +100,8 @@ def listen_addresses(settings: HttpSettings) -> list[str]:
 def host_name(host: str) -> str:
     """Name or address in a Host header, without port and brackets, in small letters."""
     if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
+        address, _, rest = host[1:].partition("]")
+        return address.lower() if not rest or rest.startswith(":") else host
     return host.partition(":")[0].lower().rstrip(".")
 
 

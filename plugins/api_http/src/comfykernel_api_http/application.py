@@ -7,7 +7,7 @@ then waits.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from . import __version__
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from .asgi import AsgiApp, HeaderList, Message, Receive, Scope, Send
     from .routes import Handler, Methods
     from .services import Services
+
+
+PREPARE_AFTER_S: Final = 0.5
+"""Seconds from listening until the router is built unasked: at first others need the processor more."""
 
 
 class Application:
@@ -40,10 +44,15 @@ class Application:
             self._common.append((b"cross-origin-resource-policy", b"same-origin"))
         self._router: asyncio.Task[AsgiApp] | None = None
 
-    def prepare(self) -> None:
-        """Begin to build the router, without waiting for it."""
+    async def prepare(self) -> None:
+        """Build the router before somebody asks for it."""
+        await asyncio.sleep(PREPARE_AFTER_S)
+        await self._built_router()
+
+    async def _built_router(self) -> AsgiApp:
         if self._router is None:
             self._router = asyncio.create_task(asyncio.to_thread(_build_router, self._services))
+        return await asyncio.shield(self._router)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or connection."""
@@ -89,10 +98,7 @@ class Application:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]) -> None:
         """Let the router answer."""
-        if self._router is None:
-            self.prepare()
-        assert self._router is not None
-        router = await asyncio.shield(self._router)
+        router = await self._built_router()
         head = scope["method"] == "HEAD"
         # A copy: the server still has to know that the client asked for the head only.
         scope = {**scope, "path": _path_for_router(scope), "method": "GET" if head else scope["method"]}

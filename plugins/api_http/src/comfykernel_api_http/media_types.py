@@ -22,6 +22,8 @@ _MORE: Final = {
     ".opus": "audio/ogg",
     ".webp": "image/webp",
     ".woff2": "font/woff2",
+    ".xht": "application/xhtml+xml",
+    ".xhtml": "application/xhtml+xml",
 }
 
 # A browser may run what is in these: they are offered for download instead.

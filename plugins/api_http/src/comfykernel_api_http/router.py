@@ -95,7 +95,7 @@ def _answer_error(request: Request[Any, Any, Any], error: Exception) -> Response
         error = _refusal(error, request)
     headers = dict(request.scope["headers"])
     answer = error_answer(error, f"{request.method} {request.url.path}", page=wants_page(request.method, headers))
-    media = (answer.media or b"").decode()
+    media = (answer.media or b"").partition(b";")[0].decode()  # the charset is added again
     return Response(
         answer.body,
         status_code=answer.status,

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 PIECE: Final = 512 * 1024
 """Bytes read at once; a smaller file is one message."""
 
-_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)$")
-_PLAIN_NAME: Final = re.compile(r'[^"\\\x00-\x1f\x7f-\U0010ffff]*$')
+_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
+_PLAIN_NAME: Final = re.compile(r'[^"\\\x00-\x1f\x7f-\U0010ffff]*')
 
 
 class FileAnswer(Answer):
@@ -101,7 +101,7 @@ def parse_range(header: str, size: int) -> tuple[int, int, int]:
     Raises:
         RequestRefused: 416, it lies outside.
     """
-    match = _RANGE.match(header.strip())
+    match = _RANGE.fullmatch(header.strip())
     if match is None or not (match[1] or match[2]):
         return 0, size, 200
     if match[1]:
@@ -119,10 +119,10 @@ def parse_range(header: str, size: int) -> tuple[int, int, int]:
 def disposition(filename: str, *, download: bool = False) -> tuple[bytes, bytes]:
     """The header that names a file."""
     mode = "attachment; " if download else ""
-    if _PLAIN_NAME.match(filename):
+    if _PLAIN_NAME.fullmatch(filename):
         value = f'{mode}filename="{filename}"'
     else:
-        plain = "".join(c if _PLAIN_NAME.match(c) else "_" for c in filename)
+        plain = "".join(c if _PLAIN_NAME.fullmatch(c) else "_" for c in filename)
         value = f"{mode}filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
     return b"content-disposition", value.encode("ascii")
 

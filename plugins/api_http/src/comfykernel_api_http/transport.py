@@ -59,8 +59,9 @@ class HttpTransport:
         await server.startup(sockets=self._sockets)
         self._server = server
         logging.getLogger().addHandler(services.logs)
-        self._tasks = [asyncio.create_task(services.hub.run()), asyncio.create_task(server.main_loop())]
-        application.prepare()
+        self._tasks = [
+            asyncio.create_task(work) for work in (services.hub.run(), server.main_loop(), application.prepare())
+        ]
 
     async def stop(self) -> None:
         """Close all connections."""

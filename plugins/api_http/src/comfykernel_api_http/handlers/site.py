@@ -19,7 +19,7 @@ async def get_landing_page(services: TheServices) -> Response[str]:
     )
     return Response(
         render_landing(services),
-        media_type="text/html; charset=utf-8",
+        media_type=MediaType.HTML,
         headers={**NEVER_CACHED, "Content-Security-Policy": policy},
     )
 

@@ -41,7 +41,7 @@ class Hub:
         self._kernel = kernel
         self._clients: dict[str, Connection] = {}
         self._prompts: dict[str, RunningPrompt] = {}
-        self._answering: dict[str, asyncio.Event] = {}
+        self._answering: dict[str, asyncio.Future[None] | None] = {}
         self._steps: dict[str, tuple[Connection, str]] = {}
 
     # -- connections ----------------------------------------------------------------------------
@@ -77,13 +77,13 @@ class Hub:
 
     def begin_answer(self, prompt_id: str) -> None:
         """Hold back what happens to this prompt: clients must read the answer to their POST first."""
-        self._answering[prompt_id] = asyncio.Event()
+        self._answering[prompt_id] = None
 
     def end_answer(self, prompt_id: str) -> None:
         """The answer was written (or there will be none)."""
         waiting = self._answering.pop(prompt_id, None)
         if waiting is not None:
-            waiting.set()
+            _release(waiting)
 
     # -- events ---------------------------------------------------------------------------------
 
@@ -108,14 +108,14 @@ class Hub:
 
     async def _wait_for_answer(self, bus_event: BusEvent) -> None:
         event = bus_event.event
-        if not self._answering or isinstance(event, ev.QueueChanged):
+        if not self._clients or not self._answering or isinstance(event, ev.QueueChanged):
             return
-        waiting = self._answering.get(event.prompt_id)
-        if waiting is not None:
-            try:
-                await asyncio.wait_for(waiting.wait(), ANSWER_WAIT_S)
-            except TimeoutError:
-                log.debug("The answer for prompt %s is still not written.", event.prompt_id)
+        if event.prompt_id in self._answering:
+            loop = asyncio.get_running_loop()
+            waiting = self._answering[event.prompt_id] = loop.create_future()
+            timer = loop.call_later(ANSWER_WAIT_S, _release, waiting)
+            await waiting
+            timer.cancel()
 
     def handle(self, bus_event: BusEvent) -> None:
         """Pass on one event."""
@@ -204,6 +204,11 @@ class Hub:
     def _put(data: str | bytes, targets: Iterable[Connection], *, kind: Kind = "message", key: str = "") -> None:
         for target in list(targets):
             target.put(data, kind=kind, key=key)
+
+
+def _release(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def _frame_of(event: ev.Event) -> str | None:
