@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, TypeAlias, TypeGuard
+from typing import TypeAlias, TypeGuard
 
 import msgspec
 
 from .json_types import Json, JsonObject
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Graph: TypeAlias = dict[str, JsonObject]
 """Node id -> ``{"class_type": str, "inputs": {...}}`` and whatever else the client sent along (``_meta`` ...)."""
@@ -46,7 +44,7 @@ class Expansion(msgspec.Struct, frozen=True):
 
     graph: Graph
     result: tuple[object, ...]
-    ui: JsonObject | None = None
+    ui: Mapping[str, object] | None = None
 
 
 class GraphNode:

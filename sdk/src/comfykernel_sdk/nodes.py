@@ -21,7 +21,7 @@ a text that says what is wrong. The instance lives as long as the node stays in 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, overload
 
 import msgspec
@@ -114,9 +114,10 @@ class Result(Generic[T]):
 
     __slots__ = ("ui", "values")
 
-    def __init__(self, *values: object, ui: JsonObject | None = None) -> None:
+    def __init__(self, *values: object, ui: Mapping[str, object] | None = None) -> None:
         self.values = values
         self.ui = ui
+        """JSON data by key, usually lists; numbers of array libraries and tuples are made plain."""
 
 
 class Blocker:

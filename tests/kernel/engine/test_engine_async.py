@@ -12,6 +12,7 @@ import pytest
 from comfykernel_sdk.context import NodeContext, Preview, current_context
 from comfykernel_sdk.events import ExecutionInterrupted, NodePreview, NodeProgress, NodeStarted
 from comfykernel_sdk.graph import Graph
+from comfykernel_sdk.json_types import Json
 from comfykernel_sdk.nodes import Result, node
 from comfykernel_sdk.sockets import AnyValue, Out
 from comfykernel_sdk.testing import GraphRun, GraphRunner, run_graph
@@ -134,7 +135,7 @@ def interrupt_soon(runner: GraphRunner) -> None:
 
 @pytest.mark.parametrize("kind", ["Wait", "Steps"])
 def test_an_interrupt_reaches_a_node_that_waits_and_one_that_reports_steps(kind: str) -> None:
-    inputs = {"seconds": LONG_S} if kind == "Wait" else {"count": 1000}
+    inputs: dict[str, Json] = {"seconds": LONG_S} if kind == "Wait" else {"count": 1000}
     graph: Graph = {"0": {"class_type": "Items", "inputs": {"values": 1}}, "1": {"class_type": kind, "inputs": inputs}}
     runner = GraphRunner(NODES)
     runs: list[GraphRun] = []

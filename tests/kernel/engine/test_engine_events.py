@@ -10,6 +10,7 @@ from comfykernel_sdk import events as ev
 from comfykernel_sdk.context import NodeContext, Preview
 from comfykernel_sdk.errors import Interrupted
 from comfykernel_sdk.graph import Graph
+from comfykernel_sdk.json_types import Json
 from comfykernel_sdk.nodes import Blocker, Result, node
 from comfykernel_sdk.sockets import AnyValue
 from comfykernel_sdk.testing import GraphRun, GraphRunner, run_graph
@@ -180,8 +181,7 @@ def test_values_in_errors_are_plain() -> None:
         shape = (1, 2)
         dtype = "float32"
 
-    inputs = {"value": {"__value__": Tensor()}, "message": "m"}
-    run = run_graph(graph_of("Fail", **inputs), nodes=NODES)
+    run = run_graph(graph_of("Fail", value={"__value__": Tensor()}, message="m"), nodes=NODES)
     assert run.error is not None
     assert run.error.current_inputs == {"value": ["Tensor [1, 2] float32"], "message": ["m"]}
 
@@ -208,7 +208,7 @@ def test_outputs_come_early_and_one_branch_after_the_other() -> None:
     graph: Graph = {}
     for branch in "ab":
         for number in range(3):
-            value = [f"{branch}{number - 1}", 0] if number else branch
+            value: Json = [f"{branch}{number - 1}", 0] if number else branch
             graph[f"{branch}{number}"] = {"class_type": "Echo", "inputs": {"value": value}}
         graph[f"show {branch}"] = {"class_type": "Show", "inputs": {"value": [f"{branch}2", 0]}}
         graph[f"early {branch}"] = {"class_type": "Show", "inputs": {"value": [f"{branch}0", 0]}}

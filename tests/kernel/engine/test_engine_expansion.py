@@ -142,7 +142,7 @@ def test_an_expansion_may_link_to_nodes_outside_and_give_values() -> None:
     run = run_graph(expanding(inner, "a value"), nodes=NODES)
     assert run.ui == {"x": {"text": ["outer"]}, "2": {"text": ["a value"]}}
     for policy in ("classic", "none"):
-        settings = Settings(execution=ExecutionSettings(cache=policy))  # type: ignore[arg-type]
+        settings = Settings(execution=ExecutionSettings(cache=policy))
         run = run_graph(expanding({}, ["0", 0]), nodes=NODES, settings=settings)
         assert run.ui == {"2": {"text": ["outer"]}}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -76,7 +76,9 @@ class Reference:
     def of(self, id: str) -> list[int]:
         if id not in self.known:
             self.needed.add(id)
-            self.known[id] = self.evaluate(str(self.graph[id]["class_type"]), self.graph[id]["inputs"])
+            inputs = self.graph[id]["inputs"]
+            assert isinstance(inputs, dict)
+            self.known[id] = self.evaluate(str(self.graph[id]["class_type"]), inputs)
         return self.known[id]
 
     def evaluate(self, kind: str, inputs: dict[str, Json]) -> list[int]:
@@ -109,7 +111,9 @@ def graphs(draw: st.DrawFn) -> Graph:
     graph: Graph = {}
     for number in range(draw(st.integers(1, 12))):
         kind = draw(st.sampled_from(["Add", "AddLater", "Row", "Sum", "Choose"]))
-        source = st.integers(0, 5) | (st.sampled_from(list(graph)).map(lambda id: [id, 0]) if graph else st.nothing())
+        source: st.SearchStrategy[Any] = st.integers(0, 5) | (
+            st.sampled_from(list(graph)).map(lambda id: [id, 0]) if graph else st.nothing()
+        )
         inputs: dict[str, Json] = {"a": draw(source), "b": draw(source)}
         if kind == "Choose":
             inputs["which"] = draw(source)

@@ -156,6 +156,6 @@ def _check_count(node_class: NodeClass, given: int) -> None:
         raise WrongResult(f"{node_class.id} returned {given} values for {count} outputs.")
 
 
-def _plain_ui(ui: JsonObject | None) -> JsonObject | None:
+def _plain_ui(ui: Mapping[str, object] | None) -> JsonObject | None:
     """A ui value as data that can leave the process; without members it is nothing to show."""
     return cast("JsonObject", plain_data(ui)) if ui else None
