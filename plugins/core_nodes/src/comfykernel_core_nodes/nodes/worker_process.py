@@ -14,13 +14,14 @@ from comfykernel_sdk.scheduler import DeviceStatus
 from comfykernel_sdk.settings import ExecutionSettings, Settings
 
 DEVICE_VARIABLE: Final = "COMFYKERNEL_DEVICE"
-"""Environment variable by which a worker is told its device: ``cpu``, ``cuda:0``; without it the best one is taken."""
+"""Environment variable by which a worker is told its device: ``cpu``, ``cuda:0``; else the first of the settings."""
 
 
 def apply_settings(settings: Settings) -> None:
     """Set device, precision, threads and the largest image for this process. Called once, before nodes run."""
     execution = settings.execution
-    configure_memory(_device_policy(execution, os.environ.get(DEVICE_VARIABLE, "")))
+    device = os.environ.get(DEVICE_VARIABLE) or next(iter(settings.scheduler.devices), "auto")
+    configure_memory(_device_policy(execution, device))
     if execution.threads:
         torch.set_num_threads(execution.threads)
     if execution.deterministic:
@@ -31,7 +32,7 @@ def apply_settings(settings: Settings) -> None:
 
 def _device_policy(execution: ExecutionSettings, device: str) -> DevicePolicy:
     return DevicePolicy(
-        device="cpu" if execution.cpu else device or "auto",
+        device="cpu" if execution.cpu else device,
         force=_wish(execution.precision),
         diffusion=_wish(execution.unet_precision),
         text=_wish(execution.text_encoder_precision),
