@@ -36,7 +36,7 @@ def clip_text_encode(
 
 def _present(clip: TextEncoder | None) -> TextEncoder:
     if clip is None:
-        raise missing_part("text model", "CLIPLoader")
+        raise missing_part("text model", "Load a checkpoint that has one.")
     return clip
 
 

@@ -22,10 +22,7 @@ def reported() -> Iterator[None]:
         raise BadInput(error.message, hint=error.hint, type=error.type) from error
 
 
-def missing_part(part: str, loaded_by: str) -> BadInput:
-    """The error for a model that a checkpoint did not hold: ``part`` names it, ``loaded_by`` the node that loads it."""
-    return BadInput(
-        f"There is no {part}: the checkpoint that it should come from holds none.",
-        type="missing_model_part",
-        hint=f"Load the {part} from a file of its own with {loaded_by}, or take another checkpoint.",
-    )
+def missing_part(part: str, remedy: str) -> BadInput:
+    """The error for a model that a checkpoint did not hold: ``part`` names it, ``remedy`` is what the user can do."""
+    message = f"There is no {part}: the checkpoint that it should come from holds none."
+    return BadInput(message, type="missing_model_part", hint=remedy)

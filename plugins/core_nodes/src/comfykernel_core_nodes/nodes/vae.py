@@ -51,7 +51,7 @@ GREY: Final = 0.5
 
 def _present(vae: Codec | None) -> Codec:
     if vae is None:
-        raise missing_part("autoencoder", "VAELoader")
+        raise missing_part("autoencoder", "Load one with VAELoader.")
     return vae
 
 
