@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from comfykernel_sdk.context import current
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
     from comfykernel_sdk.context import NodeContext, Preview
     from comfykernel_sdk.events import NodePlace
     from comfykernel_sdk.graph import Graph
-    from comfykernel_sdk.json_types import Json, JsonObject
+    from comfykernel_sdk.json_types import Json
+    from comfykernel_sdk.scheduler import Assignment
     from comfykernel_sdk.settings import Settings
-    from comfykernel_sdk.storage import FileStore, ModelStore
+    from comfykernel_sdk.storage import Storage
 
     from .cancellation import Cancellation
     from .report import Report
@@ -33,35 +35,16 @@ def current_node(context: NodeContext) -> Iterator[None]:
         current.reset(token)
 
 
-@final
+@dataclass(frozen=True, slots=True, eq=False)
 class RunServices:
     """What all nodes of one run share."""
 
-    __slots__ = (
-        "cancellation",
-        "client_id",
-        "extra_data",
-        "files",
-        "graph",
-        "models",
-        "prompt_id",
-        "report",
-        "settings",
-    )
-
-    def __init__(
-        self, *, prompt_id: str, client_id: str | None, extra_data: JsonObject, settings: Settings, files: FileStore,
-        models: ModelStore, cancellation: Cancellation, report: Report, graph: RunGraph,
-    ) -> None:  # fmt: skip
-        self.prompt_id = prompt_id
-        self.client_id = client_id
-        self.extra_data = extra_data
-        self.settings = settings
-        self.files = files
-        self.models = models
-        self.cancellation = cancellation
-        self.report = report
-        self.graph = graph
+    assignment: Assignment
+    settings: Settings
+    storage: Storage
+    cancellation: Cancellation
+    report: Report
+    graph: RunGraph
 
 
 @final
@@ -74,12 +57,12 @@ class RunContext:
         self._run = run
         self._place = place
         self.node_id = place.node_id
-        self.prompt_id = run.prompt_id
-        self.client_id = run.client_id
-        self.extra_data = run.extra_data
+        self.prompt_id = run.assignment.prompt_id
+        self.client_id = run.assignment.client_id
+        self.extra_data = run.assignment.extra_data
         self.settings = run.settings
-        self.files = run.files
-        self.models = run.models
+        self.files = run.storage.files
+        self.models = run.storage.models
 
     def progress(self, value: float, total: float, *, preview: Preview | None = None) -> None:
         """Report a step.

@@ -81,7 +81,7 @@ class Engine:
         services = self._services(assignment, emit, cancellation)
         try:
             run = PromptRun(services, self._cache, self._instances, witness)
-            return await run.run(assignment.outputs_to_execute, attempt=assignment.attempt)
+            return await run.run()
         finally:
             del self._cancellations[assignment.prompt_id]
             self._cancelled_early.discard(assignment.prompt_id)
@@ -119,14 +119,5 @@ class Engine:
     def _services(
         self, assignment: Assignment, emit: Callable[[Event], None], cancellation: Cancellation
     ) -> RunServices:
-        return RunServices(
-            prompt_id=assignment.prompt_id,
-            client_id=assignment.client_id,
-            extra_data=assignment.extra_data,
-            settings=self.settings,
-            files=self.storage.files,
-            models=self.storage.models,
-            cancellation=cancellation,
-            report=Report(assignment.prompt_id, emit),
-            graph=RunGraph(assignment.graph, self.registry.classes),
-        )
+        report, graph = Report(assignment.prompt_id, emit), RunGraph(assignment.graph, self.registry.classes)
+        return RunServices(assignment, self.settings, self.storage, cancellation, report, graph)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final
 
 from comfykernel_sdk.events import ExecutionFailed
 
@@ -18,35 +18,24 @@ LONGEST_TEXT: Final = 2_000
 ENGINE_FOLDER: Final = str(Path(__file__).parent)
 
 
-@final
-class Failure:
-    """A node of the prompt, and the error that it or a node of its expansion made."""
+def failure_event(
+    prompt_id: str, node_id: str, node_type: str, error: BaseException, *, inputs: JsonObject, executed: list[str],
+    nodes: list[str],
+) -> ExecutionFailed:  # fmt: skip
+    """The failure of a node of the prompt, which it or a node of its expansion made; ``nodes``: ids of all nodes."""
+    return ExecutionFailed(
+        prompt_id=prompt_id, node_id=node_id, node_type=node_type, executed=executed,
+        exception_message=f"{error}\n", exception_type=type_name(error), traceback=node_traceback(error),
+        current_inputs=inputs, current_outputs=nodes,
+    )  # fmt: skip
 
-    __slots__ = ("error", "inputs", "node_id", "node_type", "nodes")
 
-    def __init__(
-        self, node_id: str, node_type: str, error: BaseException | str, *, inputs: JsonObject, nodes: list[str]
-    ) -> None:
-        self.node_id = node_id
-        self.node_type = node_type
-        self.error = error
-        self.inputs = inputs
-        self.nodes = nodes
-
-    def event(self, prompt_id: str, executed: list[str]) -> ExecutionFailed:
-        """The failure as clients see it; a text as error is the message of a blocker."""
-        error = self.error
-        if isinstance(error, str):
-            return ExecutionFailed(
-                prompt_id=prompt_id, node_id=self.node_id, node_type=self.node_type, executed=executed,
-                exception_message=f"Execution Blocked: {error}", exception_type="ExecutionBlocked", traceback=[],
-                timed=False,
-            )  # fmt: skip
-        return ExecutionFailed(
-            prompt_id=prompt_id, node_id=self.node_id, node_type=self.node_type, executed=executed,
-            exception_message=f"{error}\n", exception_type=type_name(error), traceback=node_traceback(error),
-            current_inputs=self.inputs, current_outputs=self.nodes,
-        )  # fmt: skip
+def block_event(prompt_id: str, node_id: str, node_type: str, message: str, *, executed: list[str]) -> ExecutionFailed:
+    """The message of a blocker, told where it stopped a node; the prompt goes on."""
+    return ExecutionFailed(
+        prompt_id=prompt_id, node_id=node_id, node_type=node_type, executed=executed,
+        exception_message=f"Execution Blocked: {message}", exception_type="ExecutionBlocked", traceback=[], timed=False,
+    )  # fmt: skip
 
 
 def type_name(error: BaseException) -> str:
@@ -63,7 +52,7 @@ def node_traceback(error: BaseException) -> list[str]:
     return traceback.format_tb(frame or error.__traceback__)
 
 
-def shown_inputs(inputs: dict[str, list[object]], hidden: frozenset[str]) -> JsonObject:
+def shown_inputs(inputs: dict[str, list[object]], hidden: set[str]) -> JsonObject:
     """Inputs for people: lists of plain values, other values by type and shape; hidden ones are left out."""
     return {name: [_shown(value) for value in values] for name, values in inputs.items() if name not in hidden}
 

@@ -7,9 +7,8 @@ A node that expands stays unfinished until the outputs that stand in for its own
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from inspect import isawaitable, iscoroutine
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, Protocol
 
 from comfykernel_sdk.context import current
 from comfykernel_sdk.errors import Interrupted
@@ -17,8 +16,10 @@ from comfykernel_sdk.graph import default_prefix, is_link
 
 from .cache import Entry
 from .calls import Arguments, Returned, blocked, blocker_among, merge_outputs, merge_ui, plan_calls, read_result
-from .context import RunContext, RunServices, current_node
-from .failures import Failure, shown_inputs
+from .context import RunContext, RunServices
+from .coroutines import Coroutines
+from .failures import block_event, failure_event, shown_inputs
+from .inputs import gather_inputs, missing_lazy_inputs, wanted_sources
 from .report import meta_of
 from .run_graph import GraphError, Vertex
 from .schedule import Schedule
@@ -32,9 +33,7 @@ if TYPE_CHECKING:
     from comfykernel_sdk.json_types import JsonObject
 
     from .cache import Instances, OutputCache
-
-CANCEL_WAIT_S: Final = 5.0
-"""How long coroutines of nodes may take to end when their prompt has failed or was cancelled."""
+    from .node_class import NodeClass
 
 
 class Witness(Protocol):
@@ -45,21 +44,6 @@ class Witness(Protocol):
 
     def failed(self, error: BaseException) -> None:
         """The run has failed with this exception."""
-
-
-class AsyncCalls:
-    """The calls of one node of which at least one is a coroutine that runs."""
-
-    __slots__ = ("inputs", "results", "vertex")
-
-    def __init__(self, vertex: Vertex, inputs: dict[str, list[object]], results: list[object]) -> None:
-        self.vertex = vertex
-        self.inputs = inputs
-        self.results = results
-
-    def tasks(self) -> list[asyncio.Task[object]]:
-        """The coroutines among the results."""
-        return [result for result in self.results if isinstance(result, asyncio.Task)]
 
 
 class PromptRun:
@@ -82,33 +66,42 @@ class PromptRun:
         self._expanding: dict[str, tuple[list[Returned], list[str]]] = {}
         self._inner: dict[str, dict[str, tuple[JsonObject, JsonObject]]] = {}
         self._expanded: set[str] = set()
-        self._running: set[AsyncCalls] = set()
-        self._ended: deque[AsyncCalls] = deque()
+        self._coroutines = Coroutines(self._cancellation.wake)
         self._current: Vertex | None = None
         self._inputs: dict[str, list[object]] = {}
 
-    async def run(self, outputs: Iterable[str], *, attempt: int) -> Outcome:
-        """Make these outputs; every failure ends in the outcome, only a cancelled task raises."""
-        self._report.started(attempt)
-        complete = False
+    async def run(self) -> Outcome:
+        """Make the outputs; every failure ends in the outcome, only a cancelled task raises."""
+        report = self._report
+        report.started(self._services.assignment.attempt)
+        error = await self._run_to_end()
+        self._cache.end(self._expanded, complete=error is None)
+        if error is None:
+            report.succeeded()
+            return report.outcome("done")
+        if isinstance(error, Interrupted):
+            report.interrupted(*self._blamed(error))
+            return report.outcome("cancelled")
+        if self._witness is not None:
+            self._witness.failed(error)
+        hidden = {name for name, _ in self._current.node_class.hidden} if self._current is not None else set()
+        event = failure_event(
+            self._services.assignment.prompt_id, *self._blamed(error), error, executed=list(report.executed),
+            inputs=shown_inputs(self._inputs, hidden), nodes=list(self._graph.nodes),
+        )  # fmt: skip
+        report.failed(event)
+        return report.outcome("failed", reason=str(error))
+
+    async def _run_to_end(self) -> BaseException | None:
+        """Run all nodes; gives what stopped them. Afterwards no coroutine runs."""
         try:
-            await self._prepare(list(dict.fromkeys(outputs)))
+            await self._prepare(list(dict.fromkeys(self._services.assignment.outputs_to_execute)))
             await self._run_nodes()
-            complete = True
-        except Interrupted:
-            id, kind = self._blamed()
-            self._report.interrupted(id, kind)
-            return self._report.outcome("cancelled")
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the code of node packs
-            if self._witness is not None:
-                self._witness.failed(error)
-            self._report.failed(self._failure(error))
-            return self._report.outcome("failed", reason=str(error))
+        except (Exception, SystemExit, Interrupted) as error:  # noqa: BLE001 - the code of node packs
+            return error
         finally:
-            await self._stop_coroutines()
-            self._cache.end(self._expanded, complete=complete)
-        self._report.succeeded()
-        return self._report.outcome("done")
+            await self._coroutines.stop()
+        return None
 
     async def _prepare(self, outputs: list[str]) -> None:
         """Sign all nodes, look up what is known, and schedule the outputs with what they need."""
@@ -134,23 +127,25 @@ class PromptRun:
                 self._values.add_known(vertex.id, entry.outputs)
 
     async def _run_nodes(self) -> None:
+        coroutines, wake = self._coroutines, self._cancellation.wake
         while True:
             vertex = self._schedule.next()
             if vertex is not None:
                 await self._step(vertex)
-                if self._running:
+                if coroutines:
                     await asyncio.sleep(0)
-            elif self._running:
-                await self._cancellation.wake.wait()
-                self._cancellation.wake.clear()
+            elif coroutines:
+                await wake.wait()
+                wake.clear()
+                if self._cancellation.requested:
+                    self._current = coroutines.any_vertex()
+                    raise Interrupted
             else:
                 self._check_cycle()
                 return
-            while self._ended:
-                await self._collect(self._ended.popleft())
-            if self._cancellation.requested and vertex is None:
-                self._current = next(iter(self._running)).vertex if self._running else self._current
-                raise Interrupted
+            while (calls := coroutines.next_ended()) is not None:
+                self._current, self._inputs = calls.vertex, calls.inputs
+                await self._complete(calls.vertex, calls.finished())
 
     async def _step(self, vertex: Vertex) -> None:
         """Run one node, or as much of it as can be done now."""
@@ -164,11 +159,11 @@ class PromptRun:
         if entry is not None:
             self._reuse(vertex, entry)
             return
-        if vertex.node_class.lazy and await self._wants_lazy_inputs(vertex):
+        if vertex.node_class.lazy and await self._waits_for_lazy_inputs(vertex):
             return
         self._report.running(vertex.place)
         results = self._call(vertex)
-        if results is not None:
+        if not self._coroutines.watch(vertex, self._inputs, results):
             await self._complete(vertex, results)
 
     def _reuse(self, vertex: Vertex, entry: Entry) -> None:
@@ -181,127 +176,50 @@ class PromptRun:
             self._tell_parents(vertex, {vertex.id: (entry.ui, entry.meta)})
         self._end(vertex, entry.outputs)
 
-    async def _wants_lazy_inputs(self, vertex: Vertex) -> bool:
-        """Ask a node which of its lazy inputs it needs now; tells whether it has to wait for some."""
-        node_class = vertex.node_class
-        missing = {
-            name: source for name, source, _ in vertex.links if name in node_class.lazy and source not in self._values
-        }
+    async def _waits_for_lazy_inputs(self, vertex: Vertex) -> bool:
+        """Ask a node for the lazy inputs that it needs now; tells whether it has to wait for some."""
+        missing = missing_lazy_inputs(vertex, self._values)
         if not missing:
             return False
-        check, takes = node_class.definition.check_lazy, node_class.lazy_takes
-        assert check is not None
-        inputs = self._inputs = self._gather(vertex)
-        known = {name: values for name, values in inputs.items() if takes is None or name in takes}
+        self._inputs = gather_inputs(self._services, vertex, self._values)
         instance = self._instances.of(vertex)
-        wanted: dict[str, None] = {}
-        for arguments in plan_calls(known, as_lists=node_class.spec.input_is_list):
-            if blocker_among(arguments, as_lists=node_class.spec.input_is_list) is None:
-                with current_node(RunContext(self._services, vertex.place)):
-                    answer = check(instance, **arguments)
-                names = cast("Iterable[str] | None", await answer if isawaitable(answer) else answer)
-                wanted.update(dict.fromkeys(names or ()))
-        sources = dict.fromkeys(missing[name] for name in wanted if name in missing)
+        sources = await wanted_sources(self._services, vertex, instance, self._inputs, missing)
         return bool(sources) and self._schedule.require(vertex.id, sources)
 
-    def _gather(self, vertex: Vertex) -> dict[str, list[object]]:
-        """The inputs of a node, each a list of values; lazy ones that are not known are ``[None]``."""
-        inputs = dict(vertex.constants)
-        values, lazy = self._values, vertex.node_class.lazy
-        for name, source, index in vertex.links:
-            if name in lazy and source not in values:
-                inputs[name] = [None]
-                continue
-            outputs = values[source]
-            if not 0 <= index < len(outputs):
-                text = f"Input {name!r} links to output {index} of node {source!r}, which has {len(outputs)}."
-                raise GraphError(text, type="missing_output")
-            inputs[name] = outputs[index]
-        for name, kind in vertex.node_class.hidden:
-            inputs[name] = [self._hidden(vertex, kind)]
-        return inputs
-
-    def _hidden(self, vertex: Vertex, kind: str) -> object:
-        if kind == "UNIQUE_ID":
-            return vertex.id
-        if kind == "PROMPT":
-            return self._graph.submitted
-        if kind == "DYNPROMPT":
-            return self._graph
-        return self._services.extra_data.get(kind.lower())
-
-    def _call(self, vertex: Vertex) -> list[object] | None:
-        """Call a node for all its items; ``None`` when coroutines are under way."""
+    def _call(self, vertex: Vertex) -> list[object]:
+        """Call a node for all its items; coroutines are started as tasks."""
         node_class = vertex.node_class
-        as_lists = node_class.spec.input_is_list
-        inputs = self._inputs = self._gather(vertex)
+        as_lists, parameter = node_class.spec.input_is_list, node_class.definition.context_parameter
+        inputs = self._inputs = gather_inputs(self._services, vertex, self._values)
         instance = self._instances.of(vertex)
         context = RunContext(self._services, vertex.place)
+        results: list[object] = []
         token, prefix = current.set(context), default_prefix.set(None)
         try:
-            results: list[object] = []
             for index, arguments in enumerate(plan_calls(inputs, as_lists=as_lists)):
                 blocker = blocker_among(arguments, as_lists=as_lists)
                 if blocker is not None:
                     self._report_block(vertex, blocker.message)
                     results.append(blocked(node_class))
                     continue
-                if node_class.definition.context_parameter is not None:
-                    arguments[node_class.definition.context_parameter] = context
+                if parameter is not None:
+                    arguments[parameter] = context
                 default_prefix.set([vertex.id, index, 0])
-                results.append(self._call_once(vertex, instance, arguments))
+                results.append(self._call_once(node_class, instance, arguments))
         except BaseException:
-            _cancel(results)
+            self._coroutines.watch(vertex, inputs, results)
             raise
         finally:
             current.reset(token)
             default_prefix.reset(prefix)
-        return results if not self._watch(vertex, inputs, results) else None
+        return results
 
-    def _call_once(self, vertex: Vertex, instance: object, arguments: Arguments) -> object:
+    def _call_once(self, node_class: NodeClass, instance: object, arguments: Arguments) -> object:
         if self._cancellation.requested:
             raise Interrupted
-        result = vertex.node_class.definition.run(instance, **arguments)
+        result = node_class.definition.run(instance, **arguments)
         # A task takes the context variables as they are now with it.
         return asyncio.create_task(result) if iscoroutine(result) else result
-
-    def _watch(self, vertex: Vertex, inputs: dict[str, list[object]], results: list[object]) -> bool:
-        """Wait in the background for the coroutines among the results; tells whether there are any."""
-        calls = AsyncCalls(vertex, inputs, results)
-        tasks = calls.tasks()
-        if not tasks:
-            return False
-        self._running.add(calls)
-        left = len(tasks)
-
-        def ended(task: asyncio.Task[object]) -> None:
-            nonlocal left
-            left -= 1
-            if not left or (not task.cancelled() and task.exception() is not None):
-                self._ended.append(calls)
-                self._cancellation.wake.set()
-
-        for task in tasks:
-            task.add_done_callback(ended)
-        return True
-
-    async def _collect(self, calls: AsyncCalls) -> None:
-        """Coroutines of a node have ended, or one of them has failed."""
-        if calls not in self._running:
-            return
-        self._running.discard(calls)
-        self._current, self._inputs = calls.vertex, calls.inputs
-        try:
-            for task in calls.tasks():
-                if task.cancelled():
-                    raise GraphError("The coroutine of a node was cancelled from within.", type="coroutine_cancelled")
-                if task.done() and (error := task.exception()) is not None:
-                    raise error
-            results = [r.result() if isinstance(r, asyncio.Task) else r for r in calls.results]
-        except BaseException:
-            _cancel(calls.results)
-            raise
-        await self._complete(calls.vertex, results)
 
     async def _complete(self, vertex: Vertex, results: list[object]) -> None:
         """All calls of a node have returned."""
@@ -370,8 +288,8 @@ class PromptRun:
 
     def _report_block(self, vertex: Vertex, message: str | None) -> None:
         if message is not None:
-            failure = Failure(vertex.id, vertex.node_class.id, message, inputs={}, nodes=[])
-            self._report.failed(failure)
+            id, executed = self._services.assignment.prompt_id, list(self._report.executed)
+            self._report.failed(block_event(id, vertex.id, vertex.node_class.id, message, executed=executed))
 
     def _check_cycle(self) -> None:
         """Raise when nodes are left though nothing can run: they wait for each other."""
@@ -383,28 +301,9 @@ class PromptRun:
         self._current, self._inputs = inner or made[0], {}
         raise GraphError("Nodes wait for each other.", details=" -> ".join(waiting), type="dependency_cycle")
 
-    def _blamed(self) -> tuple[str, str]:
+    def _blamed(self, error: BaseException) -> tuple[str, str]:
         """Id and class of the node of the prompt that is shown as the one that stopped the run."""
-        id = self._graph.visible(self._current) if self._current is not None else ""
+        id = error.node_id if isinstance(error, GraphError) else ""
+        if self._current is not None:
+            id = self._graph.visible(self._current)
         return id, str(self._graph.nodes.get(id, {}).get("class_type", ""))
-
-    def _failure(self, error: BaseException) -> Failure:
-        nodes = list(self._graph.nodes)
-        if self._current is None:
-            id = error.node_id if isinstance(error, GraphError) else ""
-            return Failure(id, str(self._graph.nodes.get(id, {}).get("class_type", "")), error, inputs={}, nodes=nodes)
-        hidden = frozenset(name for name, _ in self._current.node_class.hidden)
-        return Failure(*self._blamed(), error, inputs=shown_inputs(self._inputs, hidden), nodes=nodes)
-
-    async def _stop_coroutines(self) -> None:
-        tasks = [task for calls in self._running for task in calls.tasks() if not task.done()]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=CANCEL_WAIT_S)
-
-
-def _cancel(results: Iterable[object]) -> None:
-    for result in results:
-        if isinstance(result, asyncio.Task):
-            result.cancel()

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from comfykernel_sdk.json_types import Json, JsonObject
 
     from .cache import Entry
-    from .failures import Failure
 
 
 class Report:
@@ -94,13 +93,9 @@ class Report:
             self._outputs[node_id] = ui
             self._meta[node_id] = meta
 
-    def failed(self, failure: Failure) -> None:
-        """A node has failed, and the prompt with it unless the failure is a blocker's message."""
-        event = failure.event(self._prompt_id, list(self.executed))
-        if event.timed:
-            self._tell(event)
-        else:
-            self._emit(event)
+    def failed(self, event: ev.ExecutionFailed) -> None:
+        """A node has failed, and the prompt with it; the message of a blocker does not stand in the history."""
+        (self._tell if event.timed else self._emit)(event)
 
     def interrupted(self, node_id: str, node_type: str) -> None:
         """The prompt was cancelled while this node ran."""
