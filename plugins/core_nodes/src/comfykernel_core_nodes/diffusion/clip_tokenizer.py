@@ -7,18 +7,20 @@ from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 VOCABULARY_DISTRIBUTION = "openai-clip"
 VOCABULARY_FILE = "bpe_simple_vocab_16e6.txt.gz"
 
 START_TOKEN = 49406
 END_TOKEN = 49407
+SPECIAL_TOKENS = ["<|startoftext|>", "<|endoftext|>"]
 
-# Merges that the vocabulary has room for: 49152 entries before the two special ones, less twice the 256 bytes.
-MERGE_COUNT = 49152 - 2 * 256
+# Merges that the 49408 entries have room for: less the two special ones, and the 256 bytes inside and at a word's end.
+# The file has more of them.
+MERGE_COUNT = 49408 - 2 - 2 * 256
 
-WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 def vocabulary_path() -> Path:
@@ -49,25 +51,28 @@ def clip_tokenizer() -> Tokenizer:
         merges.append((left, right))
     alphabet = byte_characters()
     entries = alphabet + [character + "</w>" for character in alphabet] + [a + b for a, b in merges]
-    entries += ["<|startoftext|>", "<|endoftext|>"]
+    entries += SPECIAL_TOKENS
     vocabulary = {entry: index for index, entry in enumerate(entries)}
     tokenizer = Tokenizer(
         models.BPE(vocabulary, merges, end_of_word_suffix="</w>", continuing_subword_prefix="", fuse_unk=False)
     )
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
-    )
+    # Control characters go, each Chinese character becomes a word, as other readers of SD1.x checkpoints do.
+    clean = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=True)
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), clean])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(text, normalized=False) for text in SPECIAL_TOKENS])
     return tokenizer
 
 
 def tokenize(text: str) -> list[int]:
-    """Token ids of a text, lower-cased, without start and end tokens and of any length."""
+    """Token ids of a text of any length, lower-cased, without start and end tokens around it.
+
+    Where the text itself says `<|startoftext|>` or `<|endoftext|>`, that token is meant.
+    """
     ids: list[int] = clip_tokenizer().encode(text, add_special_tokens=False).ids
     return ids
