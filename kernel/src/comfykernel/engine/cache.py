@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from .memory_size import memory_size
@@ -24,6 +25,7 @@ FREE_RAM_SHARE: Final = 0.15
 """Of the machine's memory; while less is free, the ``ram`` policy drops the outputs that were used longest ago."""
 
 
+@dataclass(slots=True)
 class Entry:
     """Outputs of one node: for each output the list of its values.
 
@@ -31,17 +33,12 @@ class Entry:
     of the prompt's node that it was expanded from, ``run`` the number of the run that used it last.
     """
 
-    __slots__ = ("inner", "meta", "outputs", "root", "run", "ui")
-
-    def __init__(
-        self, outputs: list[list[object]], ui: JsonObject | None, meta: JsonObject, root: tuple[str, str] | None
-    ) -> None:
-        self.outputs = outputs
-        self.ui = ui
-        self.meta = meta
-        self.inner: dict[str, tuple[JsonObject, JsonObject]] = {}
-        self.root = root
-        self.run = 0
+    outputs: list[list[object]]
+    ui: JsonObject | None
+    meta: JsonObject
+    root: tuple[str, str] | None
+    inner: dict[str, tuple[JsonObject, JsonObject]]
+    run: int = 0
 
 
 class OutputCache:

@@ -6,7 +6,8 @@ ones is repeated; an empty list means no call at all. A node with ``input_is_lis
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, cast, final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from comfykernel_sdk.errors import ComfykernelError
 from comfykernel_sdk.graph import Expansion, is_link
@@ -31,16 +32,13 @@ class WrongResult(ComfykernelError):
     default_type = "wrong_result"
 
 
-@final
+@dataclass(frozen=True, slots=True)
 class Returned:
     """What one call gave: a value for each output, something to show, a graph to run instead."""
 
-    __slots__ = ("graph", "ui", "values")
-
-    def __init__(self, values: Sequence[object], ui: JsonObject | None = None, graph: Graph | None = None) -> None:
-        self.values = values
-        self.ui = ui
-        self.graph = graph
+    values: Sequence[object]
+    ui: JsonObject | None = None
+    graph: Graph | None = None
 
 
 def plan_calls(inputs: dict[str, list[object]], *, as_lists: bool) -> list[Arguments]:
@@ -82,29 +80,31 @@ def read_result(node_class: NodeClass, result: object) -> Returned:
     Raises:
         WrongResult: the number of values is not that of the outputs.
     """
-    count = len(node_class.list_outputs)
     if isinstance(result, Expansion):
-        _check_count(node_class, len(result.result))
-        return Returned(result.result, _plain_ui(result.ui), result.graph)
-    ui = None
-    values: Sequence[object]
-    if isinstance(result, Result):
-        ui, values = _plain_ui(result.ui), result.values
-        if len(values) == 1 and count != 1:
-            result = values[0]
-        else:
-            _check_count(node_class, len(values))
-            return Returned(values, ui)
-    if count == 0:
-        return Returned((), ui)
+        return Returned(_values(node_class, result.result), _plain_ui(result.ui), result.graph)
+    if not isinstance(result, Result):
+        return Returned(_values(node_class, _as_tuple(node_class, result)))
+    values = result.values
+    if len(values) == 1 and len(node_class.list_outputs) != 1:
+        values = _as_tuple(node_class, values[0])
+    return Returned(_values(node_class, values), _plain_ui(result.ui))
+
+
+def _as_tuple(node_class: NodeClass, result: object) -> tuple[object, ...]:
+    """The return value as one value for each output."""
+    count = len(node_class.list_outputs)
     if isinstance(result, Blocker):
-        return Returned((result,) * count, ui)
-    if count == 1:
-        return Returned((result,), ui)
-    if not isinstance(result, (tuple, list)):
-        raise WrongResult(f"{node_class.id} returned one value for {count} outputs.", hint="Return a tuple.")
-    _check_count(node_class, len(result))
-    return Returned(result, ui)
+        return (result,) * count
+    if count == 0:
+        return ()
+    return tuple(result) if count > 1 and isinstance(result, (tuple, list)) else (result,)
+
+
+def _values(node_class: NodeClass, values: tuple[object, ...]) -> tuple[object, ...]:
+    count = len(node_class.list_outputs)
+    if len(values) != count:
+        raise WrongResult(f"{node_class.id} returned {len(values)} values for {count} outputs.")
+    return values
 
 
 def merge_outputs(
@@ -148,12 +148,6 @@ def _follow(node_class: NodeClass, outputs: list[list[object]], index: int) -> l
     if not 0 <= index < len(outputs):
         raise WrongResult(f"The expansion of {node_class.id} links to output {index} of a node with {len(outputs)}.")
     return outputs[index]
-
-
-def _check_count(node_class: NodeClass, given: int) -> None:
-    count = len(node_class.list_outputs)
-    if given != count:
-        raise WrongResult(f"{node_class.id} returned {given} values for {count} outputs.")
 
 
 def _plain_ui(ui: Mapping[str, object] | None) -> JsonObject | None:

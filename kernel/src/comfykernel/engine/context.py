@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from comfykernel_sdk.settings import Settings
     from comfykernel_sdk.storage import Storage
 
-    from .cancellation import Cancellation
+    from .coroutines import Cancellation
     from .report import Report
     from .run_graph import RunGraph
 

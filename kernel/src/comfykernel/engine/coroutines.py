@@ -1,10 +1,10 @@
-"""Coroutines of nodes that run while other nodes do."""
+"""Coroutines of nodes that run while other nodes do, and the wish to stop them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, final
 
 from .run_graph import GraphError
 
@@ -13,6 +13,25 @@ if TYPE_CHECKING:
 
 CANCEL_WAIT_S: Final = 5.0
 """How long coroutines of nodes may take to end when their prompt has failed or was cancelled."""
+
+
+@final
+class Cancellation:
+    """A flag that wakes the run when it waits for asynchronous nodes; without a loop nobody waits."""
+
+    __slots__ = ("_loop", "requested", "wake")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self.requested = False
+        self.wake = asyncio.Event()
+        """Set when a node has ended or the run is to stop."""
+        self._loop = loop
+
+    def request(self) -> None:
+        """Ask for the end; may be called from any thread."""
+        self.requested = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.wake.set)
 
 
 class AsyncCalls:

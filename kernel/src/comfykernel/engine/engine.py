@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from comfykernel_sdk.scheduler import Assignment
 
 from .cache import Instances, make_cache
-from .cancellation import Cancellation
 from .context import RunServices
+from .coroutines import Cancellation
 from .prompt_run import PromptRun
 from .report import Report
 from .run_graph import RunGraph

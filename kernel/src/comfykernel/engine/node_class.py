@@ -20,11 +20,6 @@ FILLED_BY_ENGINE: Final = frozenset(
 class NodeClass:
     """What runs behind a ``class_type``."""
 
-    __slots__ = (
-        "declared", "definition", "fingerprint_takes", "flow_control", "hidden", "id", "in_signature", "knows_its_id",
-        "lazy", "lazy_takes", "list_outputs", "raw", "spec",
-    )  # fmt: skip
-
     def __init__(self, definition: NodeDefinition) -> None:
         spec = definition.spec
         self.definition = definition

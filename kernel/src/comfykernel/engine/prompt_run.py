@@ -263,8 +263,7 @@ class PromptRun:
         """A node has run: remember what it gave and let others have it."""
         place = vertex.place
         root = (place.real(), self._graph.vertices[place.real()].node_class.id) if vertex.parent else None
-        entry = Entry(outputs, ui, meta_of(place), root)
-        entry.inner = self._inner.get(vertex.id, entry.inner)
+        entry = Entry(outputs, ui, meta_of(place), root, self._inner.get(vertex.id, {}))
         self._cache.put(vertex.signature, entry)
         self._report.finished(place)
         self._end(vertex, outputs)
