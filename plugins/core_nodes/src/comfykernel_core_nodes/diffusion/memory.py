@@ -112,9 +112,10 @@ class ModelMemory:
     def free(self, *, unload_models: bool = True) -> None:
         """Give memory back to the system; modules in use by a run stay alive until it ends."""
         with self._lock:
-            if unload_models:
+            dropped = unload_models and bool(self._loaded)
+            if dropped:
                 self._loaded.clear()
-        self._collect()
+        self._return_memory(collect=dropped)
 
     def limit_bytes(self) -> int:
         """Bytes that models may take together."""
@@ -130,10 +131,11 @@ class ModelMemory:
             self._loaded.popitem(last=False)
             dropped = True
         if dropped:
-            self._collect()
+            self._return_memory(collect=True)
 
-    def _collect(self) -> None:
-        gc.collect()
+    def _return_memory(self, *, collect: bool) -> None:
+        if collect:
+            gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 

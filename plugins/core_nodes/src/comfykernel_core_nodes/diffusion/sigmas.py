@@ -27,7 +27,10 @@ class NoiseLevels(Protocol):
         """The conditioning value that the network expects for a noise level."""
 
     def sigma(self, timestep: Tensor) -> Tensor:
-        """Inverse of `timestep`, interpolated where the levels are discrete."""
+        """Noise level at a timestep, interpolated where the levels are discrete.
+
+        The inverse of `timestep`, but for shifted levels, whose table is shifted here and conditioned on sigma itself.
+        """
 
     def percent_to_sigma(self, percent: float) -> float:
         """Noise level at a progress in 0..1 (0: start, pure noise; 1: end)."""
@@ -142,6 +145,17 @@ class AngularLevels(LogUniformLevels):
 
     def sigma(self, timestep: Tensor) -> Tensor:
         return (timestep * math.pi / 2).tan()
+
+
+@dataclass(frozen=True)
+class RatioLevels(LogUniformLevels):
+    """Log-uniform levels conditioned on sigma / (sigma + 1): Cosmos models, trained as rectified flows."""
+
+    def timestep(self, sigma: Tensor) -> Tensor:
+        return sigma / (sigma + 1)
+
+    def sigma(self, timestep: Tensor) -> Tensor:
+        return (timestep / (1 - timestep)).clamp(max=self.largest)
 
 
 @dataclass(frozen=True)
