@@ -49,13 +49,12 @@ def status_message(event: ev.Event) -> tuple[str, JsonObject] | None:
         case ev.ExecutionInterrupted():
             data = {"node_id": event.node_id, "node_type": event.node_type, "executed": list(event.executed)}
             return "execution_interrupted", {"prompt_id": event.prompt_id, **data, "timestamp": event.timestamp}
-        case ev.ExecutionFailed():
+        case ev.ExecutionFailed(timed=True):
             data = {
                 "node_id": event.node_id, "node_type": event.node_type, "executed": list(event.executed),
                 "exception_message": event.exception_message, "exception_type": event.exception_type,
                 "traceback": list(event.traceback), "current_inputs": event.current_inputs,
                 "current_outputs": list(event.current_outputs),
             }  # fmt: skip
-            timed: JsonObject = {"timestamp": event.timestamp} if event.timed else {}
-            return "execution_error", {"prompt_id": event.prompt_id, **data, **timed}
+            return "execution_error", {"prompt_id": event.prompt_id, **data, "timestamp": event.timestamp}
     return None
