@@ -14,8 +14,11 @@ from . import __version__
 from .access import AccessRules
 from .answers import JSON, Answer
 from .errors import ClientGone, RequestRefused, error_answer
+from .handlers.queue import queue_info
+from .handlers.workflow import prompt_info
+from .instant import InstantAnswers
 from .request import Request
-from .routes import RAW_PARAMETER_ROUTES, RAW_ROUTES, SOCKET_PATHS
+from .routes import PREFIXES, RAW_PARAMETER_ROUTES, RAW_ROUTES, SOCKET_PATHS
 
 if TYPE_CHECKING:
     from .asgi import AsgiApp, HeaderList, Message, Receive, Scope, Send
@@ -43,6 +46,13 @@ class Application:
             # Pages of other origins may not even show our pictures.
             self._common.append((b"cross-origin-resource-policy", b"same-origin"))
         self._router: asyncio.Task[AsgiApp] | None = None
+
+    def instant_answers(self) -> InstantAnswers:
+        """What can be answered while a request is being read."""
+        services = self._services
+        makers = {"/prompt": lambda: prompt_info(services.kernel), "/queue": lambda: queue_info(services.kernel)}
+        bodies = {(prefix + path).encode(): make for path, make in makers.items() for prefix in PREFIXES}
+        return InstantAnswers(bodies, self._access, self._common)
 
     async def prepare(self) -> None:
         """Build the router before somebody asks for it."""

@@ -7,12 +7,14 @@ import contextlib
 import errno
 import logging
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
 from .access import is_loopback, listen_addresses
 from .application import Application
+from .instant import InstantProtocol
 from .services import Services
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ class HttpTransport:
     def _config(self, application: Application) -> uvicorn.Config:
         return uvicorn.Config(
             application,
-            http="httptools",
+            http=partial(InstantProtocol, application.instant_answers()),  # type: ignore[arg-type]
             ws=_socket_protocol,  # type: ignore[arg-type]
             lifespan="off",
             log_config=None,

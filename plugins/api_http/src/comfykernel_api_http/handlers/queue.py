@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..answers import Answer, done, json_answer
+from ..answers import Answer, done, encoder
 from ..history_items import queue_item
 from ..json_reading import read_object
 from .workflow import read_ids
 
 if TYPE_CHECKING:
+    from comfykernel_sdk.transport import Kernel
+
     from ..request import Request
 
 
 async def get_queue_info(request: Request) -> Answer:
     """GET /queue: prompts that run, and those that wait in the order in which they will run."""
-    kernel = request.services.kernel
-    return json_answer(
+    return Answer(queue_info(request.services.kernel))
+
+
+def queue_info(kernel: Kernel) -> bytes:
+    """The queue as JSON."""
+    return encoder.encode(
         {
             "queue_running": [queue_item(job) for job in kernel.running()],
             "queue_pending": [queue_item(job) for job in kernel.pending()],

@@ -28,7 +28,12 @@ MOST_ITEMS: Final = 2**31 - 1
 
 async def get_prompt_info(request: Request) -> Answer:
     """GET /prompt: how many prompts wait or run."""
-    return Answer(b'{"exec_info":{"queue_remaining":%d}}' % request.services.kernel.queue_remaining())
+    return Answer(prompt_info(request.services.kernel))
+
+
+def prompt_info(kernel: Kernel) -> bytes:
+    """The same as JSON."""
+    return b'{"exec_info":{"queue_remaining":%d}}' % kernel.queue_remaining()
 
 
 async def execute_prompt(request: Request) -> Answer:

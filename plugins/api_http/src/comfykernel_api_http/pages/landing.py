@@ -77,11 +77,11 @@ def _how_to_submit(address: str) -> str:
 
 
 def _nodes(kernel: Kernel) -> str:
-    packs = Counter(spec.python_module for spec in kernel.node_specs().values())
+    packs = Counter(spec.distribution or spec.python_module for spec in kernel.node_specs().values())
     if not packs:
         return card("Nodes", '<p class="warm">The first worker is still loading the nodes.</p>')
     rows = [[f"<code>{escape(pack)}</code>", str(count)] for pack, count in sorted(packs.items())]
-    return card(f"Nodes: {packs.total()}", table(["Module", "Nodes"], rows))
+    return card(f"Nodes: {packs.total()}", table(["Pack", "Nodes"], rows))
 
 
 def _plugins(plugins: list[PluginInfo]) -> str:
