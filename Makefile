@@ -15,7 +15,7 @@ ARGS ?=
 BASE ?= data
 TEST_PROCESSES ?= 2
 
-DISTRIBUTIONS := sdk kernel $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+DISTRIBUTIONS := sdk kernel cli $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 PROJECT_FILES := pyproject.toml $(DISTRIBUTIONS:%=%/pyproject.toml)
 PIP := $(BIN)/pip --disable-pip-version-check
 TORCH := $(shell grep '^torch==' constraints.txt)

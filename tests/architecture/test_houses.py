@@ -18,7 +18,7 @@ from comfykernel_sdk import hooks
 
 ROOT = Path(__file__).parents[2]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
-DISTRIBUTIONS = [ROOT / "sdk", ROOT / "kernel", *PLUGINS, ROOT / "examples/hello_pack"]
+DISTRIBUTIONS = [ROOT / "sdk", ROOT / "kernel", ROOT / "cli", *PLUGINS, ROOT / "examples/hello_pack"]
 HEAVY = {"torch", "numpy", "litestar", "uvicorn", "PIL", "safetensors", "yaml"}
 KERNEL_LINES = 5000
 """Of sdk and kernel together, without the kit for tests of plugins."""

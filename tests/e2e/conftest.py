@@ -40,7 +40,7 @@ class Server:
         command = [
             sys.executable,
             "-m",
-            "comfykernel.cli",
+            "comfykernel_cli",
             "serve",
             "--port",
             str(self.port),

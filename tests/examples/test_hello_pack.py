@@ -45,7 +45,7 @@ def serving(base: Path, environment: dict[str, str]) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "comfykernel.cli", "serve", "--cpu", "--port", str(port)]
+    command = [sys.executable, "-m", "comfykernel_cli", "serve", "--cpu", "--port", str(port)]
     with (
         (base / "log").open("wb") as log,
         subprocess.Popen([*command, "--base-directory", str(base)], env=environment, stdout=log, stderr=log) as process,
@@ -78,7 +78,7 @@ def test_its_nodes_appear_in_object_info(environment: dict[str, str], tmp_path: 
 
 
 def test_its_nodes_run_among_others(environment: dict[str, str], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "comfykernel.cli", "run", "-", "--cpu", "--json"]
+    command = [sys.executable, "-m", "comfykernel_cli", "run", "-", "--cpu", "--json"]
     done = subprocess.run(
         [*command, "--base-directory", str(tmp_path)],
         input=json.dumps(GRAPH), env=environment, capture_output=True, text=True, check=False,

@@ -1,4 +1,4 @@
-"""The microkernel of comfykernel: configuration, plugins, catalog, validation, engine, jobs, command line."""
+"""The microkernel of comfykernel: configuration, plugins, catalog, validation, engine, jobs."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from comfykernel_sdk.jobs import Job
 
 
-def rank(job: Job) -> tuple[float, int]:
-    """Place in the queue: lower numbers first, then the order of acceptance."""
-    return (job.number, job.sequence)
+def rank(job: Job) -> tuple[float, str]:
+    """Place in the queue: lower numbers first, equal ones by prompt_id, as the ComfyUI API has it."""
+    return (job.number, job.prompt_id)
 
 
 class JobQueue:

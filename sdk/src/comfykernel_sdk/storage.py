@@ -251,4 +251,3 @@ class Storage(Protocol):
 
 StorageFactory: TypeAlias = "Callable[[Settings], Storage]"
 """Makes the storage from the settings; called in the server and in every worker process, so it is cheap."""
-

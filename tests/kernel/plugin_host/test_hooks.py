@@ -10,7 +10,7 @@ from types import ModuleType
 import click
 import pytest
 
-from comfykernel.cli import main
+from comfykernel_cli import main
 from comfykernel.engine import create_engine
 from comfykernel.plugin_host import PluginHost, Side
 from comfykernel.server import running_server

@@ -262,7 +262,8 @@ async def test_a_validator_that_kills_its_worker_is_asked_once_more() -> None:
 
 
 async def test_questions_without_any_worker_are_unavailable_and_say_why() -> None:
-    async with running(functools.partial(command, script="fail"), answer_s=1.0) as (scheduler, _):
+    async with running(functools.partial(command, script="fail"), answer_s=0.2) as (scheduler, host):
+        await host.until(lambda: host.statuses and last(host).error)
         with pytest.raises(Unavailable) as caught:
             await scheduler.validate([question("good")])
         assert "cpu: " in caught.value.details

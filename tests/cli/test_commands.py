@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from comfykernel.cli import _flags
+from comfykernel_cli import _flags
 from comfykernel.config import setting_keys
 
 from .conftest import Invoke
@@ -158,5 +158,5 @@ def test_every_flag_names_a_setting_and_no_name_is_used_twice() -> None:
 
 def test_the_command_line_imports_nothing_heavy() -> None:
     heavy = ("torch", "numpy", "rich", "litestar", "asyncio")
-    code = f"import sys, comfykernel.cli; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, comfykernel_cli; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

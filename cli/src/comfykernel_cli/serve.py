@@ -14,7 +14,7 @@ from ._options import ServerCommand, effective_settings, flags_without_effect
 def command(context: click.Context) -> None:
     """Listen for clients until interrupted. Takes the flags that launchers of ComfyUI pass."""
     effective = effective_settings(context)
-    from ..server import serve, set_up_logging
+    from comfykernel.server import serve, set_up_logging
 
     set_up_logging(effective.settings.log)
     if ignored := flags_without_effect(context):

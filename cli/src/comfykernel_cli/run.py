@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from comfykernel_sdk.jobs import Outcome
     from comfykernel_sdk.json_types import Json
 
-    from ..engine import Engine
+    from comfykernel.engine import Engine
 
 EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130
@@ -63,7 +63,7 @@ def command(
     graph = read_workflow(workflow)
     more = {"paths__output": output} if output is not None else {}
     settings = effective_settings(context, **more).settings
-    from ..server import set_up_logging
+    from comfykernel.server import set_up_logging
     from ._engine import start_engine
 
     set_up_logging(settings.log)

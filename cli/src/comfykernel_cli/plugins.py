@@ -41,7 +41,7 @@ def _load_everything(settings: Settings) -> list[PluginInfo]:
     """Load as the server does and as a worker does; of two accounts of a plugin the one that says more stays."""
     import logging
 
-    from ..plugin_host import PluginHost
+    from comfykernel.plugin_host import PluginHost
 
     logging.getLogger("comfykernel").addHandler(logging.NullHandler())
     logging.getLogger("comfykernel").propagate = False  # the tracebacks stand below the table

@@ -1,4 +1,4 @@
-"""``python -m comfykernel.cli``."""
+"""``python -m comfykernel_cli``."""
 
 from __future__ import annotations
 

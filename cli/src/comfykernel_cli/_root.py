@@ -9,8 +9,8 @@ import click
 
 from comfykernel_sdk.errors import ComfykernelError
 
-from .. import __version__
-from ..near_miss import did_you_mean
+from comfykernel import __version__
+from comfykernel.near_miss import did_you_mean
 
 COMMANDS: Final = ("serve", "run", "plugins", "nodes", "config")
 EXIT_BAD_INPUT: Final = 2
@@ -67,8 +67,8 @@ def _commands_of_plugins() -> dict[str, click.Command]:
     import os
     from pathlib import Path
 
-    from ..config import load_settings
-    from ..plugin_host import PluginHost
+    from comfykernel.config import load_settings
+    from comfykernel.plugin_host import PluginHost
 
     commands: dict[str, click.Command] = {}
     host = PluginHost(load_settings({}, environ=os.environ, cwd=Path.cwd()).settings, side="cli")

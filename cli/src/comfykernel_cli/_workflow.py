@@ -12,7 +12,7 @@ import msgspec
 from comfykernel_sdk.errors import BadInput, InvalidPrompt, NotFound
 from comfykernel_sdk.graph import Graph, is_link
 
-from ..near_miss import known_or_near
+from comfykernel.near_miss import known_or_near
 
 if TYPE_CHECKING:
     from comfykernel_sdk.json_types import Json

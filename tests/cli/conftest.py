@@ -9,7 +9,7 @@ from pathlib import Path
 import click.testing
 import pytest
 
-from comfykernel.cli import main
+from comfykernel_cli import main
 
 PACK = '''
 import signal

@@ -9,7 +9,7 @@ import msgspec
 
 from comfykernel_sdk.errors import NotFound
 
-from ..near_miss import did_you_mean
+from comfykernel.near_miss import did_you_mean
 from ._options import WorkflowCommand, effective_settings
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ def command(context: click.Context, *, name: str | None, as_json: bool) -> None:
 
 def _catalog(settings: Settings) -> Catalog:
     """The nodes as the last start kept them, else those that an engine finds."""
-    from ..catalog import CatalogKeeper
-    from ..fingerprint import distributions_fingerprint
-    from ..plugin_host import PluginHost
+    from comfykernel.catalog import CatalogKeeper
+    from comfykernel.fingerprint import distributions_fingerprint
+    from comfykernel.plugin_host import PluginHost
     from ._engine import start_engine
 
     host = PluginHost(settings, side="server")

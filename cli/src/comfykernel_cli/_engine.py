@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from comfykernel_sdk.errors import InvalidPrompt, PluginError
 
-from ..catalog import CatalogKeeper
-from ..near_miss import did_you_mean
-from ..validation import Validated, validate_prompt
+from comfykernel.catalog import CatalogKeeper
+from comfykernel.near_miss import did_you_mean
+from comfykernel.validation import Validated, validate_prompt
 
 if TYPE_CHECKING:
     from comfykernel_sdk.graph import Graph
     from comfykernel_sdk.scheduler import ValidationAnswer, ValidationQuestion
     from comfykernel_sdk.settings import Settings
 
-    from ..engine import Engine
+    from comfykernel.engine import Engine
 
 ENGINE_GROUP = "comfykernel.engine"
 
