@@ -1,0 +1,115 @@
+"""A transport that does what the server's own one does on the hot routes, written in aiohttp in the usual way.
+
+It stands in the same process on the same kernel, so that only the cost of the transport differs: a router, objects
+turned into JSON for each request, files sent as files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from comfykernel_sdk.hooks import hookimpl
+from comfykernel_sdk.jobs import PromptRequest
+from comfykernel_sdk.storage import FileRef
+
+if TYPE_CHECKING:
+    from comfykernel_sdk.hooks import RegisterTransport
+    from comfykernel_sdk.jobs import Job
+    from comfykernel_sdk.settings import Settings
+    from comfykernel_sdk.transport import Kernel
+
+PORT_VARIABLE: Final = "BENCHMARK_AIOHTTP_PORT"
+
+
+def queue_item(job: Job) -> list[object]:
+    return [int(job.number), job.prompt_id, job.graph, job.extra_data, job.outputs_to_execute]
+
+
+def history_entry(job: Job) -> dict[str, object]:
+    outcome = job.outcome
+    assert outcome is not None
+    done = outcome.status == "done"
+    return {
+        "prompt": queue_item(job),
+        "outputs": outcome.outputs,
+        "status": {
+            "status_str": "success" if done else "error",
+            "completed": done,
+            "messages": outcome.messages,
+        },
+        "meta": outcome.meta,
+    }
+
+
+class AiohttpTransport:
+    """The hot routes on a port of their own."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.runner: web.AppRunner | None = None
+
+    async def start(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.info = json.loads((await kernel.object_info()).json)
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/queue", self.get_queue),
+                web.get("/prompt", self.get_prompt),
+                web.post("/prompt", self.post_prompt),
+                web.get("/history", self.get_history),
+                web.get("/object_info", self.get_object_info),
+                web.get("/view", self.view),
+            ]
+        )
+        self.runner = web.AppRunner(app, access_log=None)
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", self.port).start()
+
+    async def stop(self) -> None:
+        if self.runner is not None:
+            await self.runner.cleanup()
+
+    def addresses(self) -> list[str]:
+        return [f"http://127.0.0.1:{self.port}"]
+
+    async def get_queue(self, request: web.Request) -> web.Response:
+        running = [queue_item(job) for job in self.kernel.running()]
+        pending = [queue_item(job) for job in self.kernel.pending()]
+        return web.json_response({"queue_running": running, "queue_pending": pending})
+
+    async def get_prompt(self, request: web.Request) -> web.Response:
+        return web.json_response({"exec_info": {"queue_remaining": self.kernel.queue_remaining()}})
+
+    async def post_prompt(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        made = await self.kernel.submit(PromptRequest(graph=body["prompt"]))
+        return web.json_response({"prompt_id": made.prompt_id, "number": made.number, "node_errors": made.node_errors})
+
+    async def get_history(self, request: web.Request) -> web.Response:
+        limit = int(request.query["max_items"])
+        jobs = await self.kernel.history(limit=limit, newest_first=True)
+        return web.json_response({job.prompt_id: history_entry(job) for job in reversed(jobs)})
+
+    async def get_object_info(self, request: web.Request) -> web.Response:
+        return web.json_response(self.info)
+
+    async def view(self, request: web.Request) -> web.FileResponse:
+        query = request.query
+        ref = FileRef(query["filename"], query.get("subfolder", ""), query["type"])  # type: ignore[arg-type]
+        path = self.kernel.files.local_path(ref)
+        return web.FileResponse(path, headers={"Content-Disposition": f'filename="{ref.filename}"'})
+
+
+def make(settings: Settings) -> AiohttpTransport:
+    return AiohttpTransport(int(os.environ[PORT_VARIABLE]))
+
+
+@hookimpl
+def register_transports(register: RegisterTransport) -> None:
+    """Offer the transport ``benchmark-aiohttp``."""
+    register("benchmark-aiohttp", make)
