@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from comfykernel_cli import _flags
 from comfykernel.config import setting_keys
+from comfykernel_cli import _flags
 
 from .conftest import Invoke
 

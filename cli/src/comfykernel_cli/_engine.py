@@ -6,18 +6,16 @@ import asyncio
 import importlib.metadata
 from typing import TYPE_CHECKING
 
-from comfykernel_sdk.errors import InvalidPrompt, PluginError
-
 from comfykernel.catalog import CatalogKeeper
 from comfykernel.near_miss import did_you_mean
 from comfykernel.validation import Validated, validate_prompt
+from comfykernel_sdk.errors import InvalidPrompt, PluginError
 
 if TYPE_CHECKING:
+    from comfykernel.engine import Engine
     from comfykernel_sdk.graph import Graph
     from comfykernel_sdk.scheduler import ValidationAnswer, ValidationQuestion
     from comfykernel_sdk.settings import Settings
-
-    from comfykernel.engine import Engine
 
 ENGINE_GROUP = "comfykernel.engine"
 

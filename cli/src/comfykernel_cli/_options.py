@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from comfykernel.config import EffectiveSettings, load_settings
+
 from ._flags import ALSO_SET, FLAGS, WITHOUT_EFFECT, WITHOUT_EFFECT_WITH_VALUE, Flag, Section
 
 EVERY_SECTION: Final[tuple[Section, ...]] = ("paths", "http", "execution", "plugins", "log")

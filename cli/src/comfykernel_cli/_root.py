@@ -7,10 +7,9 @@ from typing import Final
 
 import click
 
-from comfykernel_sdk.errors import ComfykernelError
-
 from comfykernel import __version__
 from comfykernel.near_miss import did_you_mean
+from comfykernel_sdk.errors import ComfykernelError
 
 COMMANDS: Final = ("serve", "run", "plugins", "nodes", "config")
 EXIT_BAD_INPUT: Final = 2

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from comfykernel.near_miss import known_or_near
 from comfykernel_sdk.errors import BadInput, InvalidPrompt, NotFound
 from comfykernel_sdk.graph import Graph, is_link
-
-from comfykernel.near_miss import known_or_near
 
 if TYPE_CHECKING:
     from comfykernel_sdk.json_types import Json

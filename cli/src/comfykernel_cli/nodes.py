@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from comfykernel.near_miss import did_you_mean
 from comfykernel_sdk.errors import NotFound
 
-from comfykernel.near_miss import did_you_mean
 from ._options import WorkflowCommand, effective_settings
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def _catalog(settings: Settings) -> Catalog:
     from comfykernel.catalog import CatalogKeeper
     from comfykernel.fingerprint import distributions_fingerprint
     from comfykernel.plugin_host import PluginHost
+
     from ._engine import start_engine
 
     host = PluginHost(settings, side="server")

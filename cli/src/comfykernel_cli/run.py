@@ -19,12 +19,11 @@ from ._options import WorkflowCommand, effective_settings
 from ._workflow import MAX_SEED, read_workflow, set_input, set_seed
 
 if TYPE_CHECKING:
+    from comfykernel.engine import Engine
     from comfykernel_sdk.events import Event, ExecutionFailed
     from comfykernel_sdk.graph import Graph
     from comfykernel_sdk.jobs import Outcome
     from comfykernel_sdk.json_types import Json
-
-    from comfykernel.engine import Engine
 
 EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130
@@ -64,6 +63,7 @@ def command(
     more = {"paths__output": output} if output is not None else {}
     settings = effective_settings(context, **more).settings
     from comfykernel.server import set_up_logging
+
     from ._engine import start_engine
 
     set_up_logging(settings.log)

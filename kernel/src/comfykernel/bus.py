@@ -137,10 +137,8 @@ class Bus:
     async def flush(self, prompt_id: str | None = None) -> None:
         """Write what waits in memory (of one job, or all) to the store."""
         ids = list(self._unsaved) if prompt_id is None else [prompt_id]
-        for id in ids:
-            events = self._unsaved.pop(id, [])
-            if events:
-                await self._store.append_events(id, events)
+        unsaved = {id: self._unsaved.pop(id, []) for id in ids}
+        await asyncio.gather(*(self._store.append_events(id, e) for id, e in unsaved.items() if e))
 
     async def kept(self, prompt_id: str) -> list[Event]:
         """The kept events of the attempt that runs, for the account of a job that could not give its own."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from comfykernel_sdk.errors import Conflict, InvalidPrompt, Unavailable
+from comfykernel_sdk.errors import Conflict, Unavailable
 from comfykernel_sdk.events import ExecutionFailed, ExecutionInterrupted, JobFinished, JobQueued, QueueChanged, now_ms
 from comfykernel_sdk.jobs import Job, JobState, Outcome, PromptRequest, Submission
 
@@ -102,7 +102,7 @@ class LocalKernel:
         number = self._number(request)
         for filter in self._filters:
             request = filter(request)
-        digest = _digest(request)
+        digest = "" if request.idempotency_key is None else _digest(request)
         if (repeated := await self._repeated(request, digest)) is not None:
             return repeated
         prompt_id = request.prompt_id if request.prompt_id is not None else str(uuid.uuid4())
@@ -164,7 +164,7 @@ class LocalKernel:
         extra = {k: v for k, v in request.extra_data.items() if k not in secret}
         if request.client_id is not None:
             extra["client_id"] = request.client_id
-        job = Job(
+        return Job(
             prompt_id=prompt_id,
             number=float(number),
             graph=validated.graph,
@@ -177,16 +177,6 @@ class LocalKernel:
             request_digest=digest,
             created_ms=now_ms(),
         )
-        try:
-            msgspec.msgpack.encode(job)
-        except (OverflowError, RecursionError) as error:
-            raise InvalidPrompt(
-                "A value of the prompt can't be kept.",
-                details=str(error),
-                hint="Whole numbers go up to 2^64 - 1.",
-                type="value_not_storable",
-            ) from error
-        return job
 
     def announce_queue(self) -> None:
         """Tell everybody how many jobs wait or run."""
@@ -334,15 +324,14 @@ class LocalKernel:
         if job is None:
             log.warning("A worker ended job %s, which does not run.", prompt_id)
             return
-        await self.bus.flush(prompt_id)
         ended_ms = now_ms()
-        await self._store.finish(prompt_id, outcome, ended_ms=ended_ms)
+        # Begun together, so that a store that groups its commits writes both in one.
+        await asyncio.gather(self.bus.flush(prompt_id), self._store.finish(prompt_id, outcome, ended_ms=ended_ms))
         self._history.clear()
         self.queue.end(prompt_id)
         self.cancel_requested.discard(prompt_id)
         self.announce_queue()
         self.bus.publish(JobFinished(prompt_id=prompt_id, status=outcome.status))
-        await self.bus.flush(prompt_id)
         self.bus.forget(prompt_id)
         log.info("Job %s %s after %.2f s.", prompt_id, outcome.status, (ended_ms - (job.started_ms or ended_ms)) / 1000)
         if next(self._ended_count) % TRIM_EVERY == 0:

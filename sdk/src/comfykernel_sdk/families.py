@@ -36,7 +36,7 @@ class LatentDiffusionFamily(Protocol):
     """Factor from the autoencoder's latents to the ones that the UNet sees."""
 
     def unet(self, config: Mapping[str, ConfigValue]) -> nn.Module:
-        """A module called with x [batch, channels, height, width], timesteps [batch], context [batch, tokens, width]."""
+        """Called with x [batch, channels, height, width], timesteps [batch] and context [batch, tokens, width]."""
 
     def autoencoder(self, config: Mapping[str, ConfigValue]) -> nn.Module:
         """A module with `moments(image)`, `encode(image)` and `decode(latent)`."""

@@ -45,9 +45,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Job(msgspec.Struct, kw_only=True):
     """One submitted prompt.
 
-    ``number`` orders the queue, lower first, ties by ``prompt_id``; ``sequence`` is the order of acceptance. ``secrets`` are members
-    of ``extra_data`` that workers may see but that never leave the server and are dropped when the job ends.
-    ``attempts`` counts how often a worker took the job.
+    ``number`` orders the queue, lower first, ties by ``prompt_id``; ``sequence`` is the order of acceptance.
+    ``secrets`` are members of ``extra_data`` that workers may see but that never leave the server and are dropped when
+    the job ends. ``attempts`` counts how often a worker took the job.
     """
 
     prompt_id: str

@@ -10,10 +10,10 @@ from types import ModuleType
 import click
 import pytest
 
-from comfykernel_cli import main
 from comfykernel.engine import create_engine
 from comfykernel.plugin_host import PluginHost, Side
 from comfykernel.server import running_server
+from comfykernel_cli import main
 from comfykernel_sdk.settings import PathSettings, PluginSettings, SchedulerSettings, Settings
 from comfykernel_sdk.transport import BusEvent, Kernel
 

@@ -1,0 +1,1 @@
+"""Core nodes of comfykernel and the diffusion library below them."""
