@@ -1,4 +1,4 @@
-"""The networks of checkpoints against recorded numbers: tiny models whose weights and inputs follow from their names."""
+"""The networks of checkpoints against recorded numbers: tiny models, weights and inputs follow from their names."""
 
 from __future__ import annotations
 
@@ -166,7 +166,9 @@ def test_autoencoder_configuration_is_read_from_shapes(config: AutoencoderConfig
         assert autoencoder_config_from(shapes_of(AutoencoderKL(config))) == config
 
 
-@pytest.mark.parametrize("config", [ClipTextConfig(), replace(TEXT, heads=1), replace(TEXT, heads=1, projection_dim=32)])
+@pytest.mark.parametrize(
+    "config", [ClipTextConfig(), replace(TEXT, heads=1), replace(TEXT, heads=1, projection_dim=32)]
+)
 def test_text_configuration_is_read_from_shapes(config: ClipTextConfig) -> None:
     with torch.device("meta"):
         assert clip_text_config_from(shapes_of(ClipTextModel(config))) == config

@@ -150,9 +150,7 @@ class UNet(nn.Module):
         )
         self.output_blocks = nn.ModuleList()
         self._build_output(skips)
-        self.out = nn.Sequential(
-            nn.GroupNorm(32, base), nn.SiLU(), nn.Conv2d(base, config.out_channels, 3, padding=1)
-        )
+        self.out = nn.Sequential(nn.GroupNorm(32, base), nn.SiLU(), nn.Conv2d(base, config.out_channels, 3, padding=1))
 
     def forward(self, x: Tensor, timesteps: Tensor, context: Tensor, y: Tensor | None = None) -> Tensor:
         """Prediction [batch, out_channels, height, width].
