@@ -303,3 +303,14 @@ async def test_an_idempotency_key_outlives_the_job(house: House) -> None:
         await house.submit("other", idempotency_key="k")
     jobs: list[Job] = await house.kernel.history()
     assert len(jobs) == 1
+
+
+async def test_a_taker_that_is_cancelled_when_it_is_woken_leaves_the_job_to_the_next(house: House) -> None:
+    first, second = (asyncio.create_task(house.host.take(f"hand {n}")) for n in range(2))
+    await asyncio.sleep(0)
+    job = house.submit()
+    id = await job
+    first.cancel()
+    await asyncio.wait([first])
+    taken = await asyncio.wait_for(second, 5) if first.cancelled() else await first
+    assert taken.prompt_id == id

@@ -153,12 +153,14 @@ class Bus:
     async def replay(self, prompt_id: str, *, since: int = 0) -> AsyncIterator[NumberedEvent]:
         """Kept events above a number, then those that come, until the job's last."""
         subscription = self.subscribe(10_000)
+        is_open = prompt_id in self._jobs
         with contextlib.closing(subscription):
             await self.flush(prompt_id)
             async for numbered in self._store.events(prompt_id, since=since):
                 since = max(since, numbered.number)
                 yield numbered
-            if prompt_id not in self._jobs:
+                is_open = is_open and not isinstance(numbered.event, JobFinished)
+            if not is_open:
                 return
             async for bus_event in subscription:
                 event = bus_event.event

@@ -37,7 +37,8 @@ class CatalogKeeper:
         self._storage = storage
         self._path = state_directory / CACHE_FILE
         self._known = asyncio.Event()
-        self._rendered: tuple[bytes, Catalogued] | None = None
+        self._rendered: tuple[list[list[str]], Catalogued] | None = None
+        self._sources: list[tuple[str, tuple[str, ...]]] = []
         self._problem = ""
         self.catalog = Catalog()
         self._load(fingerprint)
@@ -49,8 +50,7 @@ class CatalogKeeper:
 
     def set(self, catalog: Catalog) -> None:
         """Replace the catalog by what a worker told, and keep it for the next start."""
-        self.catalog = catalog
-        self._rendered = None
+        self._hold(catalog)
         self._problem = ""
         self._known.set()
         try:
@@ -101,9 +101,7 @@ class CatalogKeeper:
 
     def object_info(self) -> Catalogued:
         """All nodes as ready bytes; made again only when the catalog or a list of files has changed."""
-        sources = {(i.source, tuple(i.kinds)) for s in self.specs.values() for i in s.inputs if i.source is not None}
-        lists = {key: self._source(*key) for key in sorted(sources)}
-        state = hashlib.blake2b(msgspec.msgpack.encode(list(lists.items()))).digest()
+        state = [self._source(*source) for source in self._sources]
         if self._rendered is None or self._rendered[0] != state:
             data = msgspec.json.encode({id: self.node_info(spec) for id, spec in self.specs.items()})
             packed = gzip.compress(data, compresslevel=6, mtime=0)
@@ -157,5 +155,11 @@ class CatalogKeeper:
             log.warning("The kept catalog %s can't be read (%s): a worker will tell its nodes.", self._path, error)
             return
         if kept.fingerprint == fingerprint:
-            self.catalog = kept
+            self._hold(kept)
             self._known.set()
+
+    def _hold(self, catalog: Catalog) -> None:
+        named = ((i.source, tuple(i.kinds)) for s in catalog.nodes.values() for i in s.inputs if i.source is not None)
+        self._sources = sorted(set(named))
+        self._rendered = None
+        self.catalog = catalog

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ class JobQueue:
 
     def __init__(self) -> None:
         self._pending: list[Job] = []
-        self._arrived = asyncio.Condition()
+        self._waiting: dict[str, Job] = {}
+        self._takers: deque[asyncio.Future[None]] = deque()
         self.running: dict[str, Job] = {}
 
     def __len__(self) -> int:
@@ -32,21 +34,31 @@ class JobQueue:
 
     def find(self, prompt_id: str) -> Job | None:
         """A job that waits or runs."""
-        return self.running.get(prompt_id) or next((j for j in self._pending if j.prompt_id == prompt_id), None)
+        return self.running.get(prompt_id) or self._waiting.get(prompt_id)
 
-    async def put(self, job: Job) -> None:
+    def put(self, job: Job) -> None:
         """Let a job wait (again)."""
         self.running.pop(job.prompt_id, None)
-        async with self._arrived:
-            bisect.insort(self._pending, job, key=rank)
-            self._arrived.notify()
+        self._waiting[job.prompt_id] = job
+        bisect.insort(self._pending, job, key=rank)
+        self._wake_taker()
 
     async def take(self) -> Job:
         """Wait for the next job and count it as running."""
-        async with self._arrived:
-            while not self._pending:
-                await self._arrived.wait()
-            job = self._pending.pop(0)
+        while not self._pending:
+            taker = asyncio.get_running_loop().create_future()
+            self._takers.append(taker)
+            try:
+                await taker
+            except asyncio.CancelledError:
+                # Woken and cancelled at once: the job must not be left to nobody.
+                if taker in self._takers:
+                    self._takers.remove(taker)
+                elif self._pending:
+                    self._wake_taker()
+                raise
+        job = self._pending.pop(0)
+        del self._waiting[job.prompt_id]
         self.running[job.prompt_id] = job
         return job
 
@@ -54,8 +66,17 @@ class JobQueue:
         """Take jobs out that wait; returns the ids of those."""
         gone = [j.prompt_id for j in self._pending if j.prompt_id in prompt_ids]
         self._pending = [j for j in self._pending if j.prompt_id not in prompt_ids]
+        for id in gone:
+            del self._waiting[id]
         return gone
 
     def end(self, prompt_id: str) -> Job | None:
         """The job runs no more."""
         return self.running.pop(prompt_id, None)
+
+    def _wake_taker(self) -> None:
+        while self._takers:
+            taker = self._takers.popleft()
+            if not taker.done():
+                taker.set_result(None)
+                return

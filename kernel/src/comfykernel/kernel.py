@@ -92,7 +92,7 @@ class LocalKernel:
                     continue
                 await self._store.requeue(job.prompt_id, attempts=job.attempts)
                 job.state = JobState.QUEUED
-            await self.queue.put(job)
+            self.queue.put(job)
         highest = max((int(abs(job.number)) for job in jobs), default=-1)
         self._counter = itertools.count(highest + 1)
         return len(jobs)
@@ -114,7 +114,7 @@ class LocalKernel:
             job = await self._store.add(self._job(request, validated, prompt_id, number, digest))
             self._history.clear()
             self.bus.open_job(job)
-            await self.queue.put(job)
+            self.queue.put(job)
         finally:
             self._submitting.discard(prompt_id)
         self.bus.publish(JobQueued(prompt_id=prompt_id, number=job.number))

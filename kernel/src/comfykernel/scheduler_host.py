@@ -95,7 +95,7 @@ class LocalSchedulerHost:
             log.warning("Job %s lost its worker and is queued again. %s", prompt_id, reason)
             await self._store.requeue(prompt_id, attempts=job.attempts)
             job.state = JobState.QUEUED
-            await kernel.queue.put(job)
+            kernel.queue.put(job)
             kernel.bus.publish(JobQueued(prompt_id=prompt_id, number=job.number))
             kernel.announce_queue()
 
