@@ -41,9 +41,9 @@ def test_laid_path_encodes_mean_colours_and_decodes_blocks() -> None:
     with torch.no_grad():
         latents = codec.encode(images)
         decoded = codec.decode(latents)
-    torch.testing.assert_close(latents * FAMILY.latent_scale, rgb_to_latent(mean_colours(images)), rtol=0, atol=0.03)
+    torch.testing.assert_close(latents * FAMILY.latent_scale, rgb_to_latent(mean_colours(images)), rtol=0, atol=0.04)
     blocks = functional.interpolate(mean_colours(images), scale_factor=8)
-    torch.testing.assert_close(decoded, blocks, rtol=0, atol=0.02)
+    torch.testing.assert_close(decoded, blocks, rtol=0, atol=0.04)
 
 
 def test_drawn_latents_are_those_of_the_encoder() -> None:

@@ -55,6 +55,9 @@ class Stage:
 class Learner(nn.Module):
     """What is trained: the UNet, the text encoder's layers, and the rows of the tokens that the language uses."""
 
+    used: Tensor
+    """Sorted ids of the tokens of the language; `rows` has a row for each."""
+
     def __init__(self, networks: Networks) -> None:
         super().__init__()
         self.unet = networks.unet
@@ -187,4 +190,5 @@ def diffusion_loss(learner: Learner, latents: Tensor, ids: Tensor, generator: to
         predicted = learner(noisy.to(memory_format=torch.channels_last), timesteps.float(), ids)
     ratio = level / (1 - level)
     weight = torch.minimum(MAX_SNR / ratio, (1 / ratio).clamp(1, MAX_WEIGHT))
-    return ((predicted.float() - noise).square() * weight).mean()
+    loss: Tensor = ((predicted.float() - noise).square() * weight).mean()
+    return loss

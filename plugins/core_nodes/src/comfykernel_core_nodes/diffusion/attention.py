@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
@@ -31,7 +30,8 @@ class CrossAttention(nn.Module):
 
     def _split(self, tokens: Tensor) -> Tensor:
         """[batch, tokens, width] to [batch, heads, tokens, width / heads]."""
-        return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        batch, count, width = tokens.shape
+        return tokens.reshape(batch, count, self.heads, width // self.heads).transpose(1, 2)
 
 
 class GEGLU(nn.Module):
@@ -43,7 +43,8 @@ class GEGLU(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         value, gate = self.proj(tokens).chunk(2, dim=-1)
-        return value * functional.gelu(gate)
+        out: Tensor = value * functional.gelu(gate)
+        return out
 
 
 class FeedForward(nn.Module):
@@ -97,7 +98,8 @@ class SpatialTransformer(nn.Module):
         tokens = self._tokens(self.norm(x))
         for block in self.transformer_blocks:
             tokens = block(tokens, context)
-        return x + self._pixels(tokens, height, width)
+        out: Tensor = x + self._pixels(tokens, height, width)
+        return out
 
     def _tokens(self, x: Tensor) -> Tensor:
         if self.linear:
@@ -109,7 +111,7 @@ class SpatialTransformer(nn.Module):
     def _pixels(self, tokens: Tensor, height: int, width: int) -> Tensor:
         if self.linear:
             tokens = self.proj_out(tokens)
-        x = tokens.transpose(1, 2).unflatten(2, (height, width))
+        x = tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], height, width)
         if self.linear:
             return x
         out: Tensor = self.proj_out(x)
@@ -119,6 +121,6 @@ class SpatialTransformer(nn.Module):
 def attend_pixels(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Single-head attention among the pixels of three maps [batch, channels, height, width]."""
     shape = q.shape
-    flat = (t.flatten(2).transpose(1, 2).unsqueeze(1) for t in (q, k, v))
-    mixed = torch.nn.functional.scaled_dot_product_attention(*flat)
+    q, k, v = (pixels.flatten(2).transpose(1, 2).unsqueeze(1) for pixels in (q, k, v))
+    mixed = functional.scaled_dot_product_attention(q, k, v)
     return mixed.squeeze(1).transpose(1, 2).reshape(shape)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch.nn.functional as functional
 from torch import Tensor, nn
@@ -53,7 +54,8 @@ class ResnetBlock(nn.Module):
         hidden = self.conv2(functional.silu(self.norm2(hidden)))
         if hasattr(self, "nin_shortcut"):
             x = self.nin_shortcut(x)
-        return x + hidden
+        out: Tensor = x + hidden
+        return out
 
 
 class AttnBlock(nn.Module):
@@ -103,7 +105,7 @@ class Level(nn.Module):
     def __init__(self, channels: int, out_channels: int, blocks: int) -> None:
         super().__init__()
         widths = [channels] + [out_channels] * blocks
-        self.block = nn.ModuleList(ResnetBlock(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.block = nn.ModuleList(ResnetBlock(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.block:
