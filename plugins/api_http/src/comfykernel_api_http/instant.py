@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .errors import RequestRefused
+from .joined_writes import JoinedWrites
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from .access import AccessRules
@@ -51,6 +53,11 @@ class InstantProtocol(HttpToolsProtocol):
         self._instant = instant
         self._answered = False
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has connected."""
+        self._joined = JoinedWrites(transport, self.loop)
+        super().connection_made(self._joined)  # type: ignore[arg-type]
+
     def on_message_begin(self) -> None:
         """A request begins."""
         self._answered = False
@@ -63,7 +70,7 @@ class InstantProtocol(HttpToolsProtocol):
             answer = self._instant.answer(make, dict(self.headers), self.server_state.default_headers)
             if answer is not None:
                 self._answered = True
-                self.transport.write(answer)
+                self._joined.write_now(answer)
                 self.on_response_complete()
                 return
         super().on_headers_complete()
