@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from comfykernel_sdk.errors import Forbidden, InvalidPath
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # Bytes of UTF-8: what the usual filesystems allow, and what leaves room for the folder in POSIX's 4096.
 NAME_BYTES: Final = 255
@@ -77,14 +76,16 @@ def inside(root: Path, parts: list[str]) -> Path:
         Forbidden: a link leads outside.
         InvalidPath: links lead in a ring.
     """
-    real_root = root.resolve()
+    real_root = os.path.realpath(root)
+    path = os.path.realpath(os.path.join(real_root, *parts))
     try:
-        path = real_root.joinpath(*parts).resolve()
-    except (OSError, RuntimeError) as error:  # a ring of links
-        raise InvalidPath("The path can't be followed.", details=str(error)) from error
-    if not path.is_relative_to(real_root):
+        os.stat(path)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise InvalidPath("The path can't be followed.", details=str(error)) from error
+    if path != real_root and not path.startswith(os.path.join(real_root, "")):
         raise Forbidden("The path leads outside its folder by a link.", details="/".join(parts), type="path_outside")
-    return path
+    return Path(path)
 
 
 def is_text(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import posixpath
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -131,7 +132,12 @@ def _kind(text: str) -> FileKind:
 
 
 def _open(files: FileStore, ref: FileRef) -> tuple[FileInfo, BinaryIO]:
-    return files.info(ref), files.open(ref)
+    stream = files.open(ref)
+    try:
+        found = os.fstat(stream.fileno())
+    except OSError:  # a storage whose streams are no files of this machine
+        return files.info(ref), stream
+    return FileInfo(ref, found.st_size, found.st_mtime), stream
 
 
 def _picture(files: FileStore, ref: FileRef, preview: str | None, channel: str, max_pixels: int) -> Answer:
