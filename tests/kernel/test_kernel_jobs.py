@@ -314,3 +314,16 @@ async def test_a_taker_that_is_cancelled_when_it_is_woken_leaves_the_job_to_the_
     await asyncio.wait([first])
     taken = await asyncio.wait_for(second, 5) if first.cancelled() else await first
     assert taken.prompt_id == id
+
+
+async def test_the_state_of_node_packs_is_what_the_workers_told(house: House) -> None:
+    def state() -> tuple[str, str]:
+        (info,) = (i for i in house.kernel.plugins() if i.name == "core")
+        return info.state, info.error
+
+    assert state() == ("found", "")
+    pack = {"name": "core", "distribution": "comfykernel-core-nodes", "error": "Traceback: broken"}
+    house.host.set_catalog(Catalog(nodes={"Show": SHOW}, packs=[pack]))
+    assert state() == ("failed", "Traceback: broken")
+    house.host.set_catalog(Catalog(nodes={"Show": SHOW}, packs=[{**pack, "error": ""}]))
+    assert state() == ("started", "")

@@ -284,8 +284,9 @@ class LocalKernel:
         return self.catalog.specs
 
     def plugins(self) -> list[PluginInfo]:
-        """What is installed, chosen, failed."""
-        return self._plugins()
+        """What is installed, chosen, failed; of node packs what the workers told."""
+        packs = {str(pack.get("distribution")): pack for pack in self.catalog.catalog.packs}
+        return [_as_loaded(info, packs.get(info.distribution)) for info in self._plugins()]
 
     def workers(self) -> list[WorkerStatus]:
         """The workers and their devices."""
@@ -360,6 +361,14 @@ class LocalKernel:
         )
         events = await self.bus.kept(job.prompt_id)
         await self.end(job.prompt_id, outcome_from_events(events, "failed", reason=reason))
+
+
+def _as_loaded(info: PluginInfo, pack: JsonObject | None) -> PluginInfo:
+    """A plugin with nodes is loaded in workers only: its state is what they said of its pack."""
+    if pack is None or info.kind != "node" or info.state == "disabled":
+        return info
+    error = str(pack.get("error") or "")
+    return msgspec.structs.replace(info, state="failed" if error else "started", error=error)
 
 
 def _digest(request: PromptRequest) -> str:
