@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from comfykernel_sdk.families import LatentDiffusionFamily, UnknownFamilyError, find_family
 from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykernel_core_nodes.diffusion.clip_tokenizer import END_TOKEN, START_TOKEN, clip_tokenizer, tokenize
+from comfykernel_sdk.families import LatentDiffusionFamily, UnknownFamilyError, find_family
 
 RECORDED = {
     "": [],

@@ -71,10 +71,9 @@ def _check_input(
     if spec.validates is not None and ("*" in spec.validates or declared.name in spec.validates):
         return None
     allowed = choices(declared)
-    config = input_config(declared, allowed)
     if allowed is not None and declared.as_list:
-        return choice_error(declared, allowed, config, value)
-    return range_error(declared, config, value)
+        return choice_error(declared, allowed, value)
+    return range_error(declared, value)
 
 
 def _check_link(
@@ -86,16 +85,16 @@ def _check_link(
     link: list[Json],
     choices: Choices,
 ) -> JsonObject | None:
-    config = input_config(declared, choices(declared))
     if len(link) != 2:
         message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
+        config = input_config(declared, choices(declared))
         extra: JsonObject = {"input_name": declared.name, "input_config": config, "received_value": link}
         return node_error("bad_linked_input", message, declared.name, extra)
     received = linked_type(graph, specs, declared.name, link)
     checked.linked_types[declared.name] = received
-    wanted = "COMBO" if declared.as_list and choices(declared) is not None else declared.type
-    if spec.checks_types or fits(received, wanted):
+    if spec.checks_types or fits(received, declared.type):
         return None
+    config = input_config(declared, choices(declared))
     details = f"{declared.name}, received_type({received}) mismatch input_type({_shown_type(declared, config)})"
     extra = {"input_name": declared.name, "input_config": config, "received_type": received, "linked_node": link}
     return node_error("return_type_mismatch", "Return type mismatch between linked nodes", details, extra)

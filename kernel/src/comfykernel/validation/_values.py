@@ -62,21 +62,25 @@ def conversion_error(spec: InputSpec, config: Json, value: Json, error: Exceptio
     return node_error("invalid_input_type", message, f"{spec.name}, {value}, {error}", extra)
 
 
-def range_error(spec: InputSpec, config: Json, value: Json) -> JsonObject | None:
+def range_error(spec: InputSpec, value: Json) -> JsonObject | None:
     """The value is below ``min`` or above ``max``; ``None`` when it fits."""
-    options = spec.options or {}
-    low, high = options.get("min"), options.get("max")
-    if not isinstance(value, (int, float)):
+    options = spec.options
+    if not options or not isinstance(value, (int, float)):
         return None
-    extra: JsonObject = {"input_name": spec.name, "input_config": config, "received_value": value}
+    low, high = options.get("min"), options.get("max")
     if isinstance(low, (int, float)) and value < low:
-        return node_error("value_smaller_than_min", f"Value {value} smaller than min of {low}", spec.name, extra)
-    if isinstance(high, (int, float)) and value > high:
-        return node_error("value_bigger_than_max", f"Value {value} bigger than max of {high}", spec.name, extra)
-    return None
+        kind, message = "value_smaller_than_min", f"Value {value} smaller than min of {low}"
+    elif isinstance(high, (int, float)) and value > high:
+        kind, message = "value_bigger_than_max", f"Value {value} bigger than max of {high}"
+    else:
+        return None
+    config = input_config(spec, spec.choices)
+    return node_error(
+        kind, message, spec.name, {"input_name": spec.name, "input_config": config, "received_value": value}
+    )
 
 
-def choice_error(spec: InputSpec, choices: list[Json], config: Json, value: Json) -> JsonObject | None:
+def choice_error(spec: InputSpec, choices: list[Json], value: Json) -> JsonObject | None:
     """The value is none of the choices; ``None`` when it is one."""
     if value in choices:
         return None
@@ -84,7 +88,7 @@ def choice_error(spec: InputSpec, choices: list[Json], config: Json, value: Json
     listed = f"(list of length {len(choices)})" if long else str(choices)
     extra: JsonObject = {
         "input_name": spec.name,
-        "input_config": None if long else config,
+        "input_config": None if long else input_config(spec, choices),
         "received_value": value,
     }
     return node_error("value_not_in_list", "Value not in list", f"{spec.name}: '{value}' not in {listed}", extra)

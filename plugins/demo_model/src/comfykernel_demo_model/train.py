@@ -22,7 +22,7 @@ def stages(small_steps: int, large_steps: int) -> list[Stage]:
     """Long at 128 pixels, where a step is cheap, then at the 256 pixels of use."""
     return [
         Stage("128px", 128, 16, small_steps, peak_rate=6e-4, last_rate=0.6, warm_up=150),
-        Stage("256px", 256, 8, large_steps, peak_rate=4e-4, last_rate=0.02, warm_up=50),
+        Stage("256px", 256, 8, large_steps, peak_rate=6e-4, last_rate=0.02, warm_up=50),
     ]
 
 

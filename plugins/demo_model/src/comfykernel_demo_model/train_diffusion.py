@@ -28,8 +28,11 @@ OFFSET_NOISE = 0.15
 MAX_SNR = 5.0
 MAX_WEIGHT = 4.0
 
-# Every second timestep is drawn from here on: places are decided there, and are the last to be learned.
-LAYOUT_TIMESTEP = 400
+# One timestep in four is drawn from the noisiest ones, where nothing but the prompt tells the place. There the weight
+# is that of an error of the picture, not of the noise (1 / ratio), within a limit: else places are never learned.
+LAYOUT_EVERY = 4
+LAYOUT_TIMESTEP = 800
+MAX_LAYOUT_WEIGHT = 64.0
 
 EMA_DECAY = 0.998
 GRADIENT_NORM = 1.0
@@ -181,7 +184,10 @@ def diffusion_loss(learner: Learner, latents: Tensor, ids: Tensor, generator: to
     """Squared error of the predicted noise (Ho et al. 2020, equation 14), weighted by the signal-to-noise ratio."""
     batch, channels = latents.shape[:2]
     timesteps = torch.randint(TIMESTEPS, (batch,), generator=generator)
-    timesteps[::2] = LAYOUT_TIMESTEP + timesteps[::2] * (TIMESTEPS - LAYOUT_TIMESTEP) // TIMESTEPS
+    noisiest = torch.arange(batch) % LAYOUT_EVERY == 0
+    timesteps = torch.where(
+        noisiest, LAYOUT_TIMESTEP + timesteps * (TIMESTEPS - LAYOUT_TIMESTEP) // TIMESTEPS, timesteps
+    )
     level = signal_levels()[timesteps].view(-1, 1, 1, 1)
     noise = torch.randn(latents.shape, generator=generator)
     noise += OFFSET_NOISE * torch.randn((batch, channels, 1, 1), generator=generator)
@@ -189,6 +195,7 @@ def diffusion_loss(learner: Learner, latents: Tensor, ids: Tensor, generator: to
     with torch.autocast("cpu", torch.bfloat16):
         predicted = learner(noisy.to(memory_format=torch.channels_last), timesteps.float(), ids)
     ratio = level / (1 - level)
-    weight = torch.minimum(MAX_SNR / ratio, (1 / ratio).clamp(1, MAX_WEIGHT))
+    limit = torch.where(noisiest, MAX_LAYOUT_WEIGHT, MAX_WEIGHT).view(-1, 1, 1, 1)
+    weight = torch.minimum(MAX_SNR / ratio, torch.minimum((1 / ratio).clamp(min=1), limit))
     loss: Tensor = ((predicted.float() - noise).square() * weight).mean()
     return loss
