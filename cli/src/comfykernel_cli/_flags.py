@@ -49,6 +49,10 @@ FLAGS: Final = (
     ),
     Flag("--listen", "http.listen", "http", "Address to bind; without ADDR all.", "ADDR", bare="0.0.0.0,::"),
     Flag("--port", "http.port", "http", "Port to listen on.", "PORT"),
+    Flag(
+        "--allow-remote-without-token", "http.allow_remote_without_token", "http",
+        "Listen beyond this machine though no token protects the server.", value=True,
+    ),
     Flag("--tls-keyfile", "http.tls_key", "http", "Private key: serve https.", "FILE"),
     Flag("--tls-certfile", "http.tls_certificate", "http", "Certificate: serve https.", "FILE"),
     Flag("--enable-cors-header", "http.cors_origin", "http", "Let pages of ORIGIN call.", "ORIGIN", bare="*"),

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from comfykernel import __version__
 from comfykernel.near_miss import did_you_mean
 from comfykernel_sdk.errors import ComfykernelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from comfykernel_sdk.settings import Settings
 
 COMMANDS: Final = ("serve", "run", "plugins", "nodes", "config")
 EXIT_BAD_INPUT: Final = 2
@@ -63,14 +68,10 @@ class RootGroup(click.Group):
 
 
 def _commands_of_plugins() -> dict[str, click.Command]:
-    import os
-    from pathlib import Path
-
-    from comfykernel.config import load_settings
     from comfykernel.plugin_host import PluginHost
 
     commands: dict[str, click.Command] = {}
-    host = PluginHost(load_settings({}, environ=os.environ, cwd=Path.cwd()).settings, side="cli")
+    host = PluginHost(_load_settings({}), side="cli")
     host.load()
 
     def register(command: click.Command) -> None:
@@ -78,8 +79,18 @@ def _commands_of_plugins() -> dict[str, click.Command]:
             raise ValueError(f"The name {command.name!r} of a command is taken.")
         commands[command.name] = command
 
-    host.hook.register_commands(register=register)
+    host.hook.register_commands(register=register, load_settings=_load_settings)
     return commands
+
+
+def _load_settings(flags: Mapping[str, object]) -> Settings:
+    """The settings that a server with these flags would have."""
+    import os
+    from pathlib import Path
+
+    from comfykernel.config import load_settings
+
+    return load_settings(flags, environ=os.environ, cwd=Path.cwd()).settings
 
 
 @click.group(cls=RootGroup, context_settings={"help_option_names": ["-h", "--help"]})

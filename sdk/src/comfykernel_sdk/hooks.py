@@ -21,7 +21,7 @@ else goes on (with ``plugins.strict`` the error is raised).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import pluggy
@@ -55,6 +55,7 @@ RegisterTransport: TypeAlias = "Callable[[str, TransportFactory], None]"
 RegisterScheduler: TypeAlias = "Callable[[str, SchedulerFactory], None]"
 RegisterModelFolder: TypeAlias = "Callable[[str, Path], None]"
 RegisterCommand: TypeAlias = "Callable[[click.Command], None]"
+LoadSettings: TypeAlias = "Callable[[Mapping[str, object]], Settings]"
 
 
 @hookspec
@@ -89,8 +90,12 @@ def register_model_folders(register: RegisterModelFolder, settings: Settings) ->
 
 
 @hookspec
-def register_commands(register: RegisterCommand) -> None:
-    """Add commands to ``comfykernel``. Called when the command line is built; must import nothing heavy."""
+def register_commands(register: RegisterCommand, load_settings: LoadSettings) -> None:
+    """Add commands to ``comfykernel``. Called when the command line is built; must import nothing heavy.
+
+    A command that runs calls ``load_settings({"paths.base": "data"})`` for the settings that a server with these
+    flags (dotted key -> value) would have; raises ConfigError.
+    """
 
 
 @hookspec

@@ -19,6 +19,7 @@ from .handlers.workflow import prompt_info
 from .instant import InstantAnswers
 from .request import Request
 from .routes import PREFIXES, RAW_PARAMETER_ROUTES, RAW_ROUTES, SOCKET_PATHS
+from .services import TOKEN_USER
 
 if TYPE_CHECKING:
     from .asgi import AsgiApp, HeaderList, Message, Receive, Scope, Send
@@ -52,7 +53,8 @@ class Application:
         services = self._services
         makers = {"/prompt": lambda: prompt_info(services.kernel), "/queue": lambda: queue_info(services.kernel)}
         bodies = {(prefix + path).encode(): make for path, make in makers.items() for prefix in PREFIXES}
-        return InstantAnswers(bodies, self._access, self._common)
+        authentication = services.authentication
+        return InstantAnswers(bodies, self._access, self._common, token_needed=lambda: authentication.required)
 
     async def prepare(self) -> None:
         """Build the router before somebody asks for it."""
@@ -74,8 +76,10 @@ class Application:
         request = Request(scope, receive, self._services, headers)
         try:
             self._access.check(headers)
-            if method == "OPTIONS":
+            if method == "OPTIONS":  # asks for headers only, and browsers send no token with it
                 answer = Answer(media=None)
+            elif (login := self._authenticate(scope, headers)) is not None:
+                answer = login
             else:
                 methods = RAW_ROUTES.get(scope["path"]) or _parameter_route(request)
                 if methods is None:
@@ -93,18 +97,32 @@ class Application:
                 answer.after()
 
     async def _serve_socket(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]) -> None:
-        from .sockets.endpoint import serve_socket
+        from .sockets.endpoint import refuse_socket, serve_socket
 
         try:
             self._access.check(headers)
-            allowed = scope["path"] in SOCKET_PATHS
-        except RequestRefused:
-            allowed = False
-        if not allowed:
-            # Before the handshake this is status 403; what its body said no browser would show.
-            await send({"type": "websocket.close", "code": 1008})
+            self._authenticate(scope, headers)
+            if scope["path"] not in SOCKET_PATHS:
+                raise RequestRefused(403, "no_socket", "There is no WebSocket at this address.", hint="It is at /ws.")
+        except RequestRefused as error:
+            await refuse_socket(error_answer(error), send, self._common)
             return
-        await serve_socket(scope, receive, send, self._services, self._services.user_of(headers))
+        await serve_socket(scope, receive, send, self._services, self._services.user_of(scope))
+
+    def _authenticate(self, scope: Scope, headers: dict[bytes, bytes]) -> Answer | None:
+        """Note whose request it is; returns the answer to a page that was opened to log in.
+
+        Raises:
+            RequestRefused: 401, a token is needed.
+        """
+        authentication = self._services.authentication
+        user = authentication.user_of(scope, headers)
+        if user is None:
+            return None
+        scope[TOKEN_USER] = user
+        if scope["type"] == "http" and wants_page(scope["method"], headers):
+            return authentication.login(scope)
+        return None
 
     async def _route(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]) -> None:
         """Let the router answer."""

@@ -2,7 +2,7 @@
 
 Clients poll ``/prompt`` and ``/queue`` many times a second. Their answers are known at once, so they are written while
 the request is being read: about half the processor time of the usual way. Everything out of the ordinary (another
-method, an upgrade, a request behind one that is not answered yet, a refused origin) takes the usual way.
+method, an upgrade, a request behind one that is not answered yet, a refused origin, a token) takes the usual way.
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ Instant: TypeAlias = "Callable[[], bytes]"
 class InstantAnswers:
     """Bodies by the path as it was sent, and what all answers share."""
 
-    def __init__(self, bodies: dict[bytes, Instant], access: AccessRules, common: HeaderList) -> None:
+    def __init__(
+        self, bodies: dict[bytes, Instant], access: AccessRules, common: HeaderList, *, token_needed: Callable[[], bool]
+    ) -> None:
         self.bodies = bodies
+        self.token_needed = token_needed
         self._access = access
         lines = [(b"content-type", b"application/json; charset=utf-8"), *common]
         self._headers = b"".join(b"%s: %s\r\n" % line for line in lines)
@@ -66,7 +69,7 @@ class InstantProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The headers are read: answer, or begin the usual way."""
         make = self._instant.bodies.get(self.url)
-        if make is not None and self._is_ordinary():
+        if make is not None and self._is_ordinary() and not self._instant.token_needed():
             answer = self._instant.answer(make, dict(self.headers), self.server_state.default_headers)
             if answer is not None:
                 self._answered = True

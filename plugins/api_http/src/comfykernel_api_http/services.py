@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
+from .authentication import Authentication
 from .history_items import HistoryItems
 from .log_lines import LogLines
 from .sockets.hub import Hub
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from litestar.types import HTTPScope
 
     from comfykernel_sdk.transport import Kernel
 
+    from .asgi import Scope
+
 DEFAULT_USER: Final = "default"
+
+TOKEN_USER: Final = "comfykernel.user"
+"""Member of the scope of a request that came with a token: the token's user."""
 
 PICTURES_AT_ONCE: Final = 2
 """Pictures that are decoded at the same time; each may take hundreds of megabytes."""
@@ -29,6 +35,7 @@ class Services:
         history: ended jobs in the forms in which clients see them.
         logs: the last lines of the log.
         max_body: largest body of a request, in bytes.
+        authentication: who sent a request.
         addresses: where clients reach the server.
         pictures: to be held while a picture is worked on.
     """
@@ -39,11 +46,16 @@ class Services:
         self.hub = Hub(kernel, max_upload_size=self.max_body)
         self.history = HistoryItems()
         self.logs = LogLines(self.hub.send_logs)
+        self.authentication = Authentication(kernel.settings, kernel.users)
         self.addresses: list[str] = []
         self.pictures = asyncio.Semaphore(PICTURES_AT_ONCE)
 
-    def user_of(self, headers: Mapping[bytes, bytes]) -> str:
-        """The user that a request names, when the server has several."""
+    def user_of(self, scope: Scope | HTTPScope) -> str:
+        """The user of a request, when the server has several: the token's, else the one that it names."""
         if not self.kernel.settings.http.multi_user:
             return DEFAULT_USER
-        return headers.get(b"comfy-user", b"").decode("latin-1") or DEFAULT_USER
+        user = cast("str | None", scope.get(TOKEN_USER))
+        if user is None:
+            named = dict(scope["headers"]).get(b"comfy-user", b"")
+            user = named.decode("latin-1") or DEFAULT_USER
+        return user

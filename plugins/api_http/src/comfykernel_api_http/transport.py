@@ -7,10 +7,13 @@ import contextlib
 import errno
 import logging
 import socket
+import ssl
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
+
+from comfykernel_sdk.errors import ConfigError
 
 from .access import is_loopback, listen_addresses
 from .application import Application
@@ -47,14 +50,15 @@ class HttpTransport:
         self._services: Services | None = None
 
     async def start(self, kernel: Kernel) -> None:
-        """Open for clients; returns as soon as it listens. Raises ``OSError`` when the address is taken."""
+        """Open for clients; returns as soon as it listens. Raises ``OSError`` when the address is taken,
+        ``ConfigError`` when it must not be used like this."""
         services = self._services = Services(kernel)
         application = Application(services)
+        refuse_open_door(self._settings, token_needed=services.authentication.required)
+        config = self._config(application)
+        _load(config)
         self._sockets = bind(self._settings)
         self._addresses = services.addresses = [_address(each, tls=self._tls) for each in self._sockets]
-        self._warn_when_open()
-        config = self._config(application)
-        config.load()
         server = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)
         # Not Server.serve: it would take over the process's signals.
@@ -108,14 +112,43 @@ class HttpTransport:
             ssl_keyfile=self._settings.tls_key or None,
         )
 
-    def _warn_when_open(self) -> None:
-        wide = [address for address in listen_addresses(self._settings) if not is_loopback(address)]
-        if wide and not self._settings.allow_remote_without_token:
-            log.warning(
-                "The server listens on %s: whoever reaches this machine can use it. "
-                "Set http.allow_remote_without_token to say that this is meant.",
-                ", ".join(wide),
-            )
+
+def refuse_open_door(settings: HttpSettings, *, token_needed: bool) -> None:
+    """Let nobody offer a server to a whole network by accident.
+
+    Raises:
+        ConfigError: it would listen beyond this machine without a token, and nobody said that this is meant.
+    """
+    wide = [address for address in listen_addresses(settings) if not is_loopback(address)]
+    if not wide or token_needed:
+        return
+    where = ", ".join(wide)
+    if not settings.allow_remote_without_token:
+        raise ConfigError(
+            f"Refused to listen on {where}: whoever reaches this machine could use the server.",
+            type="token_needed",
+            hint="Make a token (`comfykernel token create`), or pass --allow-remote-without-token "
+            "(COMFYKERNEL_HTTP__ALLOW_REMOTE_WITHOUT_TOKEN=1) if everybody there may use the server.",
+        )
+    log.warning("The server listens on %s without a token: whoever reaches this machine can use it.", where)
+
+
+def _load(config: uvicorn.Config) -> None:
+    """Make the server's parts ready, the TLS context among them.
+
+    Raises:
+        ConfigError: the certificate or its key can't be used.
+    """
+    try:
+        if config.ssl_keyfile and not config.ssl_certfile:
+            raise FileNotFoundError("there is a key but no certificate")
+        config.load()
+    except (ssl.SSLError, FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise ConfigError(
+            "The certificate or its key can't be used.",
+            details=f"http.tls_certificate {config.ssl_certfile}, http.tls_key {config.ssl_keyfile}: {error}",
+            hint="Both must be PEM files, readable, and belong together; the key may stand in the certificate's file.",
+        ) from error
 
 
 def bind(settings: HttpSettings) -> list[socket.socket]:

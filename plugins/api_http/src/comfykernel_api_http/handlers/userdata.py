@@ -121,7 +121,7 @@ async def move_file(
 
 
 def _user(services: Services, request: AnyRequest) -> str:
-    return services.user_of(dict(request.scope["headers"]))
+    return services.user_of(request.scope)
 
 
 async def _guarded(call: Callable[..., T], *args: object, **options: object) -> T:

@@ -69,7 +69,7 @@ async def save_setting(services: TheServices, request: Request[Any, Any, Any], i
 
 
 async def _settings(services: Services, request: Request[Any, Any, Any]) -> JsonObject:
-    user = services.user_of(dict(request.scope["headers"]))
+    user = services.user_of(request.scope)
     try:
         return await asyncio.to_thread(services.kernel.users.settings, user)
     except NotFound as error:
@@ -77,7 +77,7 @@ async def _settings(services: Services, request: Request[Any, Any, Any]) -> Json
 
 
 async def _save(services: Services, request: Request[Any, Any, Any], changes: JsonObject) -> None:
-    user = services.user_of(dict(request.scope["headers"]))
+    user = services.user_of(request.scope)
     try:
         await asyncio.to_thread(services.kernel.users.save_settings, user, changes)
     except NotFound as error:

@@ -42,7 +42,7 @@ async def execute_prompt(request: Request) -> Answer:
     body = await request.body()
     try:
         prompt = read_prompt(
-            body, user=services.user_of(request.headers), idempotency_key=request.header(b"idempotency-key")
+            body, user=services.user_of(request.scope), idempotency_key=request.header(b"idempotency-key")
         )
     except BadInput as error:
         log.info("A prompt was refused: %s", error)

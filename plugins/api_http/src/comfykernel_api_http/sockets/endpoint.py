@@ -14,7 +14,8 @@ from . import messages
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from ..asgi import Receive, Scope, Send
+    from ..answers import Answer
+    from ..asgi import HeaderList, Receive, Scope, Send
     from ..services import Services
     from .hub import Hub
 
@@ -46,6 +47,14 @@ async def serve_socket(scope: Scope, receive: Receive, send: Send, services: Ser
             task.cancel()
         # A client that vanishes in the middle of a frame is no error.
         await asyncio.gather(reader, writer, return_exceptions=True)
+
+
+async def refuse_socket(answer: Answer, send: Send, common: HeaderList) -> None:
+    """Answer a handshake with an error."""
+    headers: HeaderList = [(b"content-length", b"%d" % len(answer.body)), (b"content-type", answer.media or b"")]
+    headers += [*answer.headers, *common]
+    await send({"type": "websocket.http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": answer.body})
 
 
 async def _read(receive: Receive, connection: Connection, hub: Hub) -> None:
