@@ -50,6 +50,11 @@ TRIM_EVERY: Final = 50
 Ended = tuple[int | None, int, bool, str | None]
 
 
+def no_hook(name: str, **arguments: object) -> list[object]:
+    """Calls nobody: a kernel without plugins."""
+    return []
+
+
 class LocalKernel:
     """Implements the sdk's Kernel: what transports see. Used on one event loop."""
 
@@ -61,6 +66,7 @@ class LocalKernel:
         catalog: CatalogKeeper,
         *,
         plugins: Callable[[], list[PluginInfo]] = list,
+        call_hook: Callable[..., list[object]] = no_hook,
         listener: Callable[[BusEvent], None] | None = None,
     ) -> None:
         self.settings = settings
@@ -73,6 +79,7 @@ class LocalKernel:
         self.cancel_requested: set[str] = set()
         self._store = store
         self._plugins = plugins
+        self._call_hook = call_hook
         self._filters: list[SubmitFilter] = []
         self._counter = itertools.count()
         self._submitting: set[str] = set()
@@ -287,6 +294,14 @@ class LocalKernel:
         """What is installed, chosen, failed; of node packs what the workers told."""
         packs = {str(pack.get("distribution")): pack for pack in self.catalog.catalog.packs}
         return [_as_loaded(info, packs.get(info.distribution)) for info in self._plugins()]
+
+    def node_packs(self) -> list[JsonObject]:
+        """What the workers told of their node packs."""
+        return self.catalog.catalog.packs
+
+    def call_hook(self, name: str, **arguments: object) -> list[object]:
+        """Call a hook that a plugin offers in every plugin that implements it."""
+        return self._call_hook(name, **arguments)
 
     def workers(self) -> list[WorkerStatus]:
         """The workers and their devices."""

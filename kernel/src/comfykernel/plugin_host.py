@@ -183,6 +183,18 @@ class PluginHost:
         """Every plugin that is installed, chosen or not, by kind and name."""
         return [plugin.info for plugin in self._plugins]
 
+    def call_hook(self, name: str, **arguments: object) -> list[object]:
+        """Call a hook by its name in every plugin that implements it; what they return, ``None`` left out.
+
+        Raises:
+            PluginError: nobody offers such a hook.
+        """
+        try:
+            hook: GuardedHook = getattr(self.hook, name)
+        except AttributeError:
+            raise PluginError(f"There is no hook {name!r}.", hint=did_you_mean(name, self._known_hooks())) from None
+        return hook(**arguments)
+
     def make_storage(self) -> Storage:
         """The storage named by ``plugins.storage``, with the model folders of all plugins.
 
@@ -290,6 +302,9 @@ class PluginHost:
                 raise
         plugin.info.state = "loaded"
 
+    def _known_hooks(self) -> list[str]:
+        return [name for name, caller in vars(self._manager.hook).items() if caller.has_spec()]
+
     def _hooks_of(self, found: object) -> list[str]:
         """Names of the hooks that an object implements.
 
@@ -297,7 +312,7 @@ class PluginHost:
             PluginError: one is no hook, or a wrapper.
         """
         names = []
-        known = [name for name, caller in vars(self._manager.hook).items() if caller.has_spec()]
+        known = self._known_hooks()
         for name in dir(found):
             options = self._manager.parse_hookimpl_opts(found, name)
             if options is None:

@@ -107,7 +107,9 @@ async def running_server(settings: Settings) -> AsyncIterator[tuple[LocalKernel,
         # Not before the store is open: it refuses a second server on the same folders.
         storage.files.clear_temporary()
         catalog = CatalogKeeper(storage, settings.paths.folder("state"), distributions_fingerprint())
-        kernel = LocalKernel(settings, storage, store, catalog, plugins=host.infos, listener=_listener(host))
+        kernel = LocalKernel(
+            settings, storage, store, catalog, plugins=host.infos, call_hook=host.call_hook, listener=_listener(host)
+        )
         stack.push_async_callback(kernel.bus.flush)
         if waiting := await kernel.recover():
             log.info("%d jobs of the last run go on.", waiting)

@@ -132,6 +132,19 @@ class Kernel(Protocol):
     def plugins(self) -> list[PluginInfo]:
         """What is installed, chosen, failed."""
 
+    def node_packs(self) -> list[JsonObject]:
+        """What the workers told of their node packs: see :attr:`comfykernel_sdk.scheduler.Catalog.packs`."""
+
+    def call_hook(self, name: str, **arguments: object) -> list[object]:
+        """Call a hook in every plugin that implements it; what they return, ``None`` left out.
+
+        For hooks that a transport's own plugin offers to others (its ``hookspecs``). An implementation that raises
+        marks its plugin as failed; the others are called all the same.
+
+        Raises:
+            PluginError: no plugin offers such a hook.
+        """
+
     def workers(self) -> list[WorkerStatus]:
         """The workers and their devices."""
 

@@ -52,6 +52,8 @@ class MemoryKernel:
         self.interrupted: list[str | None] = []
         self.specs: dict[str, NodeSpec] = {}
         self.plugin_list: list[PluginInfo] = []
+        self.packs: list[JsonObject] = []
+        self.additions: list[object] = []
         self.run_at_once = False
         self.told: dict[str, list[Event]] = {}
         self._numbers = itertools.count()
@@ -186,6 +188,12 @@ class MemoryKernel:
 
     def plugins(self) -> list[PluginInfo]:
         return self.plugin_list
+
+    def node_packs(self) -> list[JsonObject]:
+        return self.packs
+
+    def call_hook(self, name: str, **arguments: object) -> list[object]:
+        return [result for plugin in self.additions if (result := getattr(plugin, name)(**arguments)) is not None]
 
     def workers(self) -> list[WorkerStatus]:
         return [

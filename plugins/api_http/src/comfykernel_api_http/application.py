@@ -20,6 +20,7 @@ from .instant import InstantAnswers
 from .request import Request
 from .routes import PREFIXES, RAW_PARAMETER_ROUTES, RAW_ROUTES, SOCKET_PATHS
 from .services import TOKEN_USER
+from .web_additions import WebAdditions
 
 if TYPE_CHECKING:
     from .asgi import AsgiApp, HeaderList, Message, Receive, Scope, Send
@@ -47,6 +48,7 @@ class Application:
             # Pages of other origins may not even show our pictures.
             self._common.append((b"cross-origin-resource-policy", b"same-origin"))
         self._router: asyncio.Task[AsgiApp] | None = None
+        self._additions = WebAdditions(services.kernel)
 
     def instant_answers(self) -> InstantAnswers:
         """What can be answered while a request is being read."""
@@ -82,10 +84,13 @@ class Application:
                 answer = login
             else:
                 methods = RAW_ROUTES.get(scope["path"]) or _parameter_route(request)
-                if methods is None:
-                    await self._route(scope, receive, send, headers)
+                if methods is not None:
+                    answer = await _handler(methods, method)(request)
+                elif (added := await self._added(request, method)) is not None:
+                    answer = added
+                else:
+                    await self._route(scope, receive, send)
                     return
-                answer = await _handler(methods, method)(request)
         except ClientGone:
             return
         except (Exception, RecursionError) as error:  # noqa: BLE001 - the border: every error becomes an answer
@@ -124,9 +129,15 @@ class Application:
             return authentication.login(scope)
         return None
 
-    async def _route(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]) -> None:
-        """Let the router answer."""
-        router = await self._built_router()
+    async def _added(self, request: Request, method: str) -> Answer | None:
+        """The answer of another plugin's directory."""
+        if method not in ("GET", "HEAD") or self._additions.app(request.path) is not None:
+            return None
+        return await self._additions.answer(request.path, request.headers)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let another plugin's application or the router answer."""
+        router = self._additions.app(scope["path"]) or await self._built_router()
         head = scope["method"] == "HEAD"
         # A copy: the server still has to know that the client asked for the head only.
         scope = {**scope, "path": _path_for_router(scope), "method": "GET" if head else scope["method"]}

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from comfykernel_sdk.hooks import hookimpl
 
+from . import hookspecs as hookspecs
+
 if TYPE_CHECKING:
     from comfykernel_sdk.hooks import RegisterTransport
     from comfykernel_sdk.settings import Settings

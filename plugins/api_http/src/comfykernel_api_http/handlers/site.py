@@ -10,7 +10,7 @@ from ..pages.landing import render_landing
 NEVER_CACHED = {"Cache-Control": "no-cache", "Pragma": "no-cache", "Expires": "0"}
 
 
-@get(["/", "/index.html"], media_type=MediaType.HTML, include_in_schema=False)
+@get(["/", "/index.html", "/status"], media_type=MediaType.HTML, include_in_schema=False)
 async def get_landing_page(services: TheServices) -> Response[str]:
     """The page."""
     policy = (

@@ -1,0 +1,36 @@
+"""Hooks of the transport ``http``: what other plugins may add to what it serves.
+
+Others implement them with ``@hookimpl(optionalhook=True)``. Both are called once, when the transport starts. Requests
+to what they add pass the same checks of host, origin and user as all others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comfykernel_sdk.hooks import hookspec
+
+if TYPE_CHECKING:
+    from comfykernel_sdk.transport import Kernel
+
+    from .web_additions import RegisterDirectory, RegisterRoute
+
+
+@hookspec
+def register_http_routes(register: RegisterRoute, kernel: Kernel) -> None:
+    """Add addresses: ``register("/about", app)``; ``app`` is an ASGI application.
+
+    It is asked for exactly this path, for every method, in place of a handler of the transport's own. Raises
+    ``PluginError`` when another plugin has the path.
+    """
+
+
+@hookspec
+def register_web_directories(register: RegisterDirectory, kernel: Kernel) -> None:
+    """Add files: ``register("/docs", path)`` serves ``path/a/b.md`` as ``/docs/a/b.md``.
+
+    In place of a directory a function may be given that returns directories by name, asked at each request: the
+    segment after the prefix names one. A longer prefix comes first; where it has no such file, the next is tried.
+    A plugin that serves ``/`` replaces the status page if it has an ``index.html``. ``lasting=("assets",)`` names
+    first segments below the prefix whose files never change: browsers keep those without asking again.
+    """

@@ -1,0 +1,52 @@
+"""What node packs bring for the page: scripts, translations, workflow templates, subgraph blueprints.
+
+A pack names its folder of scripts (``NodePack(web_directory=...)``); translations and the rest lie next to it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from comfykernel_sdk.transport import Kernel
+
+OWN_NAME: Final = "comfykernel"
+"""Under this name the page finds the scripts of this plugin."""
+OWN_SCRIPTS: Final = Path(__file__).parent / "web"
+TEMPLATE_FOLDERS: Final = ("example_workflows", "example", "examples", "workflow", "workflows")
+
+
+class PackFolders:
+    """The folders of all packs that the workers told of."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+
+    def scripts(self) -> Mapping[str, Path]:
+        """Folders of scripts by pack, with the own one."""
+        return {OWN_NAME: OWN_SCRIPTS} | {name: folder for name, folder in self._web_folders() if folder.is_dir()}
+
+    def beside(self, name: str) -> dict[str, Path]:
+        """Folders of this name next to the scripts, by pack."""
+        found = {pack: folder.parent / name for pack, folder in self._web_folders()}
+        return {pack: folder for pack, folder in found.items() if folder.is_dir()}
+
+    def templates(self) -> Mapping[str, Path]:
+        """Folders of workflow templates by pack; the first name that is there counts."""
+        found: dict[str, Path] = {}
+        for name in TEMPLATE_FOLDERS:
+            found = self.beside(name) | found
+        return found
+
+    def _web_folders(self) -> Iterator[tuple[str, Path]]:
+        for pack in self._kernel.node_packs():
+            if folder := pack.get("web_directory"):
+                yield str(pack["name"]), Path(str(folder))
+
+
+def files_below(folder: Path, pattern: str) -> list[str]:
+    """Paths of files relative to a folder, with ``/``, sorted."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.glob(pattern) if path.is_file())

@@ -1,0 +1,25 @@
+"""The directories of files that the page reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .pack_folders import PackFolders
+from .published import DOCS, folder_of, page_folder, templates_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from comfykernel_sdk.transport import Kernel
+
+
+def add_directories(register: Callable[..., None], kernel: Kernel) -> None:
+    """Register all of them; what is not installed is left out."""
+    packs = PackFolders(kernel)
+    # The names of files in assets hold a hash of their content.
+    register("/", page_folder(), lasting=("assets",))
+    for prefix, folder in (("/templates", templates_folder()), ("/docs", folder_of(*DOCS))):
+        if folder is not None:
+            register(prefix, folder)
+    register("/extensions", packs.scripts)
+    register("/api/workflow_templates", packs.templates)
