@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
@@ -16,3 +16,6 @@ TheKernel: TypeAlias = NamedDependency[SkipValidation[Kernel]]
 
 TheServices: TypeAlias = NamedDependency[SkipValidation[Services]]
 """The parameter ``services``."""
+
+TheDocument: TypeAlias = NamedDependency[SkipValidation[dict[str, Any]]]
+"""The parameter ``document``: the OpenAPI document."""

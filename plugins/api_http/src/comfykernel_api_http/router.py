@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from litestar import Litestar, Request, Response, Router
@@ -9,7 +10,7 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
 from .errors import RequestRefused, error_answer
-from .handlers import internal, jobs, model, pack_files, site, system, userdata, users
+from .handlers import document, internal, jobs, model, pack_files, site, system, userdata, users
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +59,8 @@ API_HANDLERS = (
 SITE_HANDLERS = (
     site.get_landing_page,
     site.get_template_index,
+    document.get_document,
+    document.get_schema_page,
     internal.get_logs,
     internal.get_raw_logs,
     internal.subscribe_to_logs,
@@ -79,6 +82,7 @@ def build_router(services: Services, extra: Sequence[ControllerRouterHandler] = 
         dependencies={
             "kernel": Provide(lambda: services.kernel, sync_to_thread=False),
             "services": Provide(lambda: services, sync_to_thread=False),
+            "document": Provide(cache(lambda: _make_document(services, extra)), sync_to_thread=True),
         },
         exception_handlers={Exception: _answer_error},
         request_max_body_size=services.max_body,
@@ -86,6 +90,12 @@ def build_router(services: Services, extra: Sequence[ControllerRouterHandler] = 
         openapi_config=None,
     )
     return cast("AsgiApp", app)
+
+
+def _make_document(services: Services, extra: Sequence[ControllerRouterHandler]) -> dict[str, Any]:
+    from .openapi import make_document
+
+    return make_document([*SITE_HANDLERS, *extra], API_HANDLERS, version=services.kernel.version)
 
 
 def _answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

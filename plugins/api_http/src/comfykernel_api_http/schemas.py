@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated, TypeAlias
+
 import msgspec
 
 from comfykernel_sdk.json_types import Json, JsonObject
+
+PromptId: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uuid"})]
+"""A UUID when the server makes it; a client may choose any other text."""
 
 
 class ErrorDetail(msgspec.Struct, kw_only=True):
@@ -26,7 +31,7 @@ class ErrorResponse(msgspec.Struct, kw_only=True):
 class PromptResponse(msgspec.Struct, kw_only=True):
     """A prompt was accepted. ``node_errors`` tells of outputs that were left out."""
 
-    prompt_id: str
+    prompt_id: PromptId
     number: int | float
     node_errors: dict[str, Json] = {}
 
@@ -46,7 +51,7 @@ class PromptInfo(msgspec.Struct, kw_only=True):
 class HistoryItem(msgspec.Struct, kw_only=True):
     """A prompt that has ended."""
 
-    prompt_id: str
+    prompt_id: PromptId
     number: int | float
     prompt: JsonObject
     extra_data: JsonObject

@@ -23,7 +23,7 @@ STATES = {status: state for state, status in STATUSES.items()}
 ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 
 
-@get("/jobs", tags=["workflow"], summary="List jobs")
+@get("/jobs", operation_id="listJobs", tags=["workflow"], summary="List jobs")
 async def list_jobs(
     kernel: TheKernel,
     status: FromQuery[str] = "",
@@ -56,13 +56,18 @@ async def list_jobs(
     }
 
 
-@get("/jobs/{job_id:str}", tags=["workflow"], summary="Get a job")
+@get("/jobs/{job_id:str}", operation_id="getJob", tags=["workflow"], summary="Get a job")
 async def get_job(kernel: TheKernel, job_id: FromPath[str]) -> Response[dict[str, object]]:
     """One job with its outputs and the workflow that it was made from."""
     return Response(detail(await _known(kernel, job_id)))
 
 
-@get("/jobs/{job_id:str}/assets", include_in_schema=False)
+@get(
+    "/jobs/{job_id:str}/assets",
+    operation_id="getJobAssets",
+    tags=["workflow"],
+    summary="Get further data on a job's files",
+)
 async def get_job_assets(
     kernel: TheKernel, job_id: FromPath[str], limit: FromQuery[int] = 0, offset: FromQuery[int] = 0
 ) -> JsonObject:
@@ -72,13 +77,19 @@ async def get_job_assets(
     return {"job_id": job_id, "assets": [], "pagination": pagination}
 
 
-@post("/jobs/{job_id:str}/cancel", tags=["workflow"], summary="Cancel a job", status_code=200)
+@post(
+    "/jobs/{job_id:str}/cancel",
+    operation_id="cancelJob",
+    tags=["workflow"],
+    summary="Cancel a job",
+    status_code=200,
+)
 async def cancel_job(kernel: TheKernel, job_id: FromPath[str]) -> dict[str, bool]:
     """Cancel a job that waits or runs; one that has ended, or none, is no error."""
     return {"cancelled": await kernel.cancel(job_id)}
 
 
-@post("/jobs/cancel", tags=["workflow"], summary="Cancel jobs", status_code=200)
+@post("/jobs/cancel", operation_id="cancelJobs", tags=["workflow"], summary="Cancel jobs", status_code=200)
 async def cancel_jobs(kernel: TheKernel, request: Request[Any, Any, Any]) -> dict[str, bool]:
     """Cancel several jobs."""
     ids = read_object(await request.body()).get("job_ids")
@@ -88,7 +99,9 @@ async def cancel_jobs(kernel: TheKernel, request: Request[Any, Any, Any]) -> dic
     return {"cancelled": any(results)}
 
 
-@get("/jobs/{job_id:str}/events", tags=["workflow"], summary="Stream the events of a job")
+@get(
+    "/jobs/{job_id:str}/events", operation_id="streamJobEvents", tags=["workflow"], summary="Stream the events of a job"
+)
 async def stream_events(kernel: TheKernel, job_id: FromPath[str], since: FromQuery[int] = 0) -> Stream:
     """Server-sent events: what has happened to the job after event number ``since``, then what happens, to its end."""
     await _known(kernel, job_id)

@@ -62,14 +62,26 @@ def view_model_metadata(kernel: TheKernel, folder_name: FromPath[str], filename:
     return metadata
 
 
-@get("/experiment/models", include_in_schema=False, sync_to_thread=True)
+@get(
+    "/experiment/models",
+    operation_id="getModelFolders",
+    tags=["model"],
+    summary="Get model folders",
+    sync_to_thread=True,
+)
 def get_model_folders(kernel: TheKernel) -> list[JsonObject]:
     """Model folders with their places."""
     names = [name for name in kernel.models.folders() if name not in NO_MODELS]
     return [{"name": name, "folders": list(kernel.models.roots(name))} for name in names]
 
 
-@get("/experiment/models/{folder:str}", include_in_schema=False, sync_to_thread=True)
+@get(
+    "/experiment/models/{folder:str}",
+    operation_id="getModelFiles",
+    tags=["model"],
+    summary="Get models with size and times",
+    sync_to_thread=True,
+)
 def get_model_files(kernel: TheKernel, folder: FromPath[str]) -> list[JsonObject]:
     """Models of a folder with size, times (seconds since 1970) and the place that holds them."""
     return [
@@ -84,7 +96,13 @@ def get_model_files(kernel: TheKernel, folder: FromPath[str]) -> list[JsonObject
     ]
 
 
-@get("/experiment/models/preview/{folder:str}/{index:str}/{file:path}", include_in_schema=False, sync_to_thread=True)
+@get(
+    "/experiment/models/preview/{folder:str}/{index:str}/{file:path}",
+    operation_id="getModelPreview",
+    tags=["model"],
+    summary="Get the picture of a model",
+    sync_to_thread=True,
+)
 def get_model_preview(
     kernel: TheKernel, folder: FromPath[str], index: FromPath[str], file: FromPath[str]
 ) -> Response[bytes]:

@@ -28,7 +28,7 @@ T = TypeVar("T")
 AnyRequest = Request[Any, Any, Any]
 
 
-@get("/userdata", include_in_schema=False)
+@get("/userdata", operation_id="listUserFiles", tags=["user"], summary="List files of the user")
 async def list_files(
     services: TheServices,
     request: AnyRequest,
@@ -48,7 +48,7 @@ async def list_files(
     return [[name, *name.split("/")] for name in names] if _true(split) else names
 
 
-@get("/v2/userdata", include_in_schema=False)
+@get("/v2/userdata", operation_id="listUserEntries", tags=["user"], summary="List files and folders of the user")
 async def list_entries(services: TheServices, request: AnyRequest, path: FromQuery[str] = "") -> list[JsonObject]:
     """Folders, then files, below a folder at any depth; paths start at the user's root."""
     user = _user(services, request)
@@ -71,7 +71,7 @@ async def list_entries(services: TheServices, request: AnyRequest, path: FromQue
     return entries
 
 
-@get("/userdata/{file:str}", include_in_schema=False)
+@get("/userdata/{file:str}", operation_id="readUserFile", tags=["user"], summary="Read a file of the user")
 async def read_file(services: TheServices, request: AnyRequest, file: FromPath[str]) -> Response[bytes]:
     """Content of a file."""
     name = unquote(file)
@@ -82,7 +82,13 @@ async def read_file(services: TheServices, request: AnyRequest, file: FromPath[s
     return Response(data, media_type=media, headers={header.decode(): value.decode()})
 
 
-@post("/userdata/{file:str}", include_in_schema=False, status_code=200)
+@post(
+    "/userdata/{file:str}",
+    operation_id="writeUserFile",
+    tags=["user"],
+    summary="Write a file of the user",
+    status_code=200,
+)
 async def write_file(
     services: TheServices,
     request: AnyRequest,
@@ -98,13 +104,19 @@ async def write_file(
     return _written(info, name, full_info)
 
 
-@delete("/userdata/{file:str}", include_in_schema=False)
+@delete("/userdata/{file:str}", operation_id="deleteUserFile", tags=["user"], summary="Remove a file of the user")
 async def delete_file(services: TheServices, request: AnyRequest, file: FromPath[str]) -> None:
     """Remove a file."""
     await _guarded(services.kernel.users.delete, _user(services, request), unquote(file))
 
 
-@post("/userdata/{file:str}/move/{destination:str}", include_in_schema=False, status_code=200)
+@post(
+    "/userdata/{file:str}/move/{destination:str}",
+    operation_id="moveUserFile",
+    tags=["user"],
+    summary="Rename a file of the user",
+    status_code=200,
+)
 async def move_file(
     services: TheServices,
     request: AnyRequest,

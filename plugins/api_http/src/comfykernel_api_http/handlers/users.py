@@ -20,7 +20,7 @@ from .json_response import json_response
 ANSWERS_EMPTY: dict[str, str] = {}
 
 
-@get("/users", include_in_schema=False, sync_to_thread=True)
+@get("/users", operation_id="getUsers", tags=["user"], summary="Get users", sync_to_thread=True)
 def get_users(kernel: TheKernel) -> JsonObject:
     """The users by id when there are several; else whether the one has a folder."""
     if kernel.settings.http.multi_user:
@@ -28,7 +28,7 @@ def get_users(kernel: TheKernel) -> JsonObject:
     return {"storage": "server", "migrated": True}
 
 
-@post("/users", include_in_schema=False, status_code=200)
+@post("/users", operation_id="addUser", tags=["user"], summary="Add a user", status_code=200)
 async def add_user(kernel: TheKernel, request: Request[Any, Any, Any]) -> Response[bytes]:
     """Create a user; answers its id."""
     body = read_object(await request.body())
@@ -41,27 +41,27 @@ async def add_user(kernel: TheKernel, request: Request[Any, Any, Any]) -> Respon
         raise BadInput(error.message, type=error.type) from None
 
 
-@get("/settings", include_in_schema=False)
+@get("/settings", operation_id="getSettings", tags=["user"], summary="Get all settings")
 async def get_settings(services: TheServices, request: Request[Any, Any, Any]) -> JsonObject:
     """All settings of the user."""
     return await _settings(services, request)
 
 
-@get("/settings/{id:str}", include_in_schema=False)
+@get("/settings/{id:str}", operation_id="getSetting", tags=["user"], summary="Get a setting")
 async def get_setting(services: TheServices, request: Request[Any, Any, Any], id: FromPath[str]) -> Response[bytes]:
     """One setting, or null."""
     settings = await _settings(services, request)
     return json_response(settings.get(id.replace("%2F", "/")))
 
 
-@post("/settings", include_in_schema=False, status_code=200)
+@post("/settings", operation_id="saveSettings", tags=["user"], summary="Set several settings", status_code=200)
 async def save_settings(services: TheServices, request: Request[Any, Any, Any]) -> dict[str, str]:
     """Set several settings."""
     await _save(services, request, read_object(await request.body()))
     return ANSWERS_EMPTY
 
 
-@post("/settings/{id:str}", include_in_schema=False, status_code=200)
+@post("/settings/{id:str}", operation_id="saveSetting", tags=["user"], summary="Set a setting", status_code=200)
 async def save_setting(services: TheServices, request: Request[Any, Any, Any], id: FromPath[str]) -> dict[str, str]:
     """Set one setting to the JSON value of the body."""
     await _save(services, request, {id.replace("%2F", "/"): read_json(await request.body())})
