@@ -300,6 +300,11 @@ def test_hooks_of_a_plugin_are_offered_to_others(write_plugin: Write) -> None:
     pages: list[str] = []
     host.hook.register_pages(register=pages.append)
     assert pages == ["about"]
+    assert host.call_hook("register_pages", register=pages.append) == []
+    assert pages == ["about", "about"]
+    with pytest.raises(PluginError, match="There is no hook 'register_page'") as raised:
+        host.call_hook("register_page", register=pages.append)
+    assert "register_pages" in raised.value.hint
     assert states(host_of(entry)) == {"gives": "loaded"}  # also where nobody offers the hook
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def register_http_routes(register: RegisterRoute, kernel: Kernel) -> None:
     """Add addresses: ``register("/about", app)``; ``app`` is an ASGI application.
 
-    It is asked for exactly this path, for every method, in place of a handler of the transport's own. Raises
-    ``PluginError`` when another plugin has the path.
+    It is asked for exactly this path, for every method, in place of a handler of the transport's own; for a path that
+    ends in ``/`` it is asked for everything one segment below. Raises ``PluginError`` when the path is taken.
     """
 
 

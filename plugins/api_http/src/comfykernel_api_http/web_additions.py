@@ -77,8 +77,8 @@ class WebAdditions:
         self._sites.sort(key=lambda site: len(site.prefix), reverse=True)
 
     def app(self, path: str) -> AsgiApp | None:
-        """The application that serves exactly this path."""
-        return self._routes.get(path)
+        """The application that serves this path: exactly, or what lies right below."""
+        return self._routes.get(path) or self._routes.get(path.rpartition("/")[0] + "/")
 
     async def answer(self, path: str, headers: Mapping[bytes, bytes]) -> Answer | None:
         """The file at a path; nothing when the transport's own handlers may know it.
@@ -93,8 +93,8 @@ class WebAdditions:
         return await asyncio.to_thread(_answer, sites, path, headers)
 
     def _add_route(self, path: str, app: AsgiApp) -> None:
-        if path in self._routes:
-            raise PluginError(f"The address {path} is taken by another plugin.")
+        if path == "/" or path in self._routes:
+            raise PluginError(f"The address {path} is taken.")
         self._routes[path] = app
 
     def _add_directory(self, prefix: str, directory: Path | Directories, *, lasting: tuple[str, ...] = ()) -> None:

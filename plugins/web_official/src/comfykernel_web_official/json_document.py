@@ -18,9 +18,12 @@ COMPRESSED_FROM: Final = 4096
 
 
 class JsonDocument:
-    """Serves what ``make`` returns; ``make`` may read the disk."""
+    """Serves what ``make(name)`` returns, for the path's last segment; ``None`` is answered with 404.
 
-    def __init__(self, make: Callable[[], object]) -> None:
+    ``make`` is called in a thread: it may read the disk.
+    """
+
+    def __init__(self, make: Callable[[str], object]) -> None:
         self._make = make
         self._packed: tuple[bytes, bytes] = (b"", b"")
 
@@ -33,13 +36,16 @@ class JsonDocument:
         """Answer GET; every other method gets 405."""
         status, headers, body = 405, [(b"allow", b"GET, HEAD, OPTIONS")], b""
         if scope["method"] in ("GET", "HEAD"):
-            status, headers, body = await asyncio.to_thread(self._answer, dict(scope["headers"]))
+            status, headers, body = await asyncio.to_thread(self._answer, scope["path"], dict(scope["headers"]))
         headers = [*headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _answer(self, asked: dict[bytes, bytes]) -> tuple[int, list[Header], bytes]:
-        body = msgspec.json.encode(self._make())
+    def _answer(self, path: str, asked: dict[bytes, bytes]) -> tuple[int, list[Header], bytes]:
+        value = self._make(path.rpartition("/")[2])
+        if value is None:
+            return 404, [(b"content-type", b"application/json")], msgspec.json.encode(_nothing_at(path))
+        body = msgspec.json.encode(value)
         tag = b'"' + hashlib.blake2b(body, digest_size=16).hexdigest().encode() + b'"'
         headers: list[Header] = [(b"etag", tag), (b"cache-control", b"no-cache"), (b"vary", b"accept-encoding")]
         if tag in asked.get(b"if-none-match", b""):
@@ -57,3 +63,9 @@ class JsonDocument:
             packed = gzip.compress(body, compresslevel=6, mtime=0)
             self._packed = (tag, packed)
         return packed
+
+
+def _nothing_at(path: str) -> object:
+    """The body of an error, in the form of all others."""
+    detail = {"type": "not_found", "message": f"There is nothing at {path}.", "details": "", "extra_info": {}}
+    return {"error": detail, "node_errors": {}}

@@ -12,6 +12,7 @@ import msgspec
 from .json_document import JsonDocument
 from .pack_folders import PackFolders, files_below
 from .published import BLUEPRINTS, folder_of, page_folder
+from .user_style import empty_style
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,14 +31,16 @@ _log = logging.getLogger(__name__)
 def add_routes(register: Callable[..., None], kernel: Kernel) -> None:
     """Register the lists, bare and under ``/api``."""
     packs = PackFolders(kernel)
-    documents: dict[str, Callable[[], object]] = {
-        "/extensions": lambda: scripts(packs),
-        "/i18n": lambda: translations(packs.beside("locales")),
-        "/workflow_templates": lambda: {
+    register("/user.css", empty_style)
+    documents: dict[str, Callable[[str], object]] = {
+        "/extensions": lambda _: scripts(packs),
+        "/i18n": lambda _: translations(packs.beside("locales")),
+        "/workflow_templates": lambda _: {
             pack: [path.removesuffix(".json") for path in files_below(folder, "*.json")]
             for pack, folder in packs.templates().items()
         },
-        "/global_subgraphs": lambda: subgraphs(packs),
+        "/global_subgraphs": lambda _: subgraphs(packs),
+        "/global_subgraphs/": lambda id: subgraphs(packs).get(id),
     }
     for path, make in documents.items():
         document = JsonDocument(make)

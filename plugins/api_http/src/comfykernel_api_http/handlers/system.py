@@ -24,7 +24,8 @@ COMPATIBLE_VERSION: Final = "0.3.64"
 REQUIRED_FRONTEND: Final = "1.27.10"
 """Oldest web page that knows this API; an older one tells its user to update."""
 
-TEMPLATES_PACKAGE: Final = "comfyui-workflow-templates"
+TEMPLATES_PACKAGES: Final = ("comfyui-workflow-templates", "comfyui-workflow-templates-json")
+"""The first that is installed; the second is the part of the first that holds the workflows."""
 
 
 @get("/system_stats", operation_id="getSystemStats", tags=["system"], summary="Get statistics", sync_to_thread=True)
@@ -59,7 +60,7 @@ def system_stats(kernel: Kernel) -> SystemStats:
     """The state of the machine and of the workers' devices."""
     memory = psutil.virtual_memory()
     workers = kernel.workers()
-    templates = _installed_version(TEMPLATES_PACKAGE)
+    templates = next(filter(None, map(_installed_version, TEMPLATES_PACKAGES)), None)
     system = SystemInfo(
         os=os.name,
         ram_total=memory.total,
