@@ -126,6 +126,21 @@ async def test_users(serve: Serve) -> None:
         assert (await served.http.get("/v2/userdata", headers={"Comfy-User": "nobody"})).status_code == 403
 
 
+async def test_the_page_gets_empty_user_data_where_others_get_404(served: Served) -> None:
+    page = {"Comfy-User": ""}
+    for path, empty in (
+        ("/api/userdata?dir=workflows&full_info=true", b"[]"),
+        ("/api/userdata?dir=subgraphs%2F&full_info=true", b"[]"),
+        ("/api/userdata/comfy.templates.json", b"[]"),
+        ("/api/userdata/user.css", b""),
+    ):
+        assert (await served.http.get(path)).status_code == 404
+        answer = await served.http.get(path, headers=page)
+        assert (answer.status_code, answer.content) == (200, empty)
+    assert (await served.http.get("/api/userdata?dir=none", headers=page)).status_code == 404
+    assert (await served.http.get("/api/userdata/none.json", headers=page)).status_code == 404
+
+
 async def test_userdata(served: Served) -> None:
     http = served.http
     assert (await http.post("/userdata/w%2Fa.json", content="{}")).json() == "w/a.json"

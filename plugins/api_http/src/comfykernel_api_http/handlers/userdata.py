@@ -8,24 +8,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
 from litestar import Request, Response, delete, get, post
 from litestar.params import FromPath, FromQuery
 
-from comfykernel_sdk.errors import BadInput, Forbidden, InvalidPath
+from comfykernel_sdk.errors import BadInput, Forbidden, InvalidPath, NotFound
 from comfykernel_sdk.json_types import JsonObject
 from comfykernel_sdk.storage import FileInfo
 
 from ..injection import TheServices
 from ..media_types import safe_media_type
 from ..services import Services
+from ..shapes import is_page
 from ..stored_files import disposition
 from .json_response import json_response
 
 T = TypeVar("T")
 AnyRequest = Request[Any, Any, Any]
+
+PAGE_FILES: Final = {"user.css": b"", "comfy.templates.json": b"[]"}
+"""What the official page asks for at every load; where a user has no such file, the page gets an empty one."""
+
+PAGE_FOLDERS: Final = frozenset({"workflows", "subgraphs"})
+"""The same of folders."""
 
 
 @get("/userdata", operation_id="listUserFiles", tags=["user"], summary="List files of the user")
@@ -41,7 +48,12 @@ async def list_files(
     if not dir:
         raise BadInput("Directory not provided", type="no_directory")
     user = _user(services, request)
-    infos = await _guarded(services.kernel.users.list, user, dir, recursive=_true(recurse))
+    try:
+        infos = await _guarded(services.kernel.users.list, user, dir, recursive=_true(recurse))
+    except NotFound:
+        if dir.strip("/") not in PAGE_FOLDERS or not _is_page(request):
+            raise
+        infos = []
     if _true(full_info):
         return [_described(info, info.ref.filename) for info in infos]
     names = [info.ref.filename for info in infos]
@@ -75,7 +87,12 @@ async def list_entries(services: TheServices, request: AnyRequest, path: FromQue
 async def read_file(services: TheServices, request: AnyRequest, file: FromPath[str]) -> Response[bytes]:
     """Content of a file."""
     name = unquote(file)
-    data = await _guarded(services.kernel.users.read, _user(services, request), name)
+    try:
+        data = await _guarded(services.kernel.users.read, _user(services, request), name)
+    except NotFound:
+        if name not in PAGE_FILES or not _is_page(request):
+            raise
+        data = PAGE_FILES[name]
     filename = name.rpartition("/")[2]
     media, download = safe_media_type(filename, keep_css=True)
     header, value = disposition(filename, download=download)
@@ -130,6 +147,10 @@ async def move_file(
     move = services.kernel.users.move
     info = await _guarded(move, _user(services, request), unquote(file), name, overwrite=overwrite != "false")
     return _written(info, name, full_info)
+
+
+def _is_page(request: AnyRequest) -> bool:
+    return is_page(dict(request.scope["headers"]))
 
 
 def _user(services: Services, request: AnyRequest) -> str:
