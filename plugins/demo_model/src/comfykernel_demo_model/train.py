@@ -57,9 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=CHECKPOINTS / "demo.safetensors", help="checkpoint to write")
     parser.add_argument("--seed", type=int, default=1, help="seed of weights, data and noise")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
-    parser.add_argument("--decoder-steps", type=int, default=600, help="steps of the autoencoder's decoder")
-    parser.add_argument("--small-steps", type=int, default=8000, help="steps at 128 pixels")
-    parser.add_argument("--large-steps", type=int, default=2500, help="steps at 256 pixels")
+    parser.add_argument("--decoder-steps", type=int, default=2000, help="steps of the autoencoder's decoder")
+    parser.add_argument("--small-steps", type=int, default=2000, help="steps at 128 pixels")
+    parser.add_argument("--large-steps", type=int, default=3500, help="steps at 256 pixels")
     return parser
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from comfykernel_demo_model.drawing import Scene, all_scenes, phrase
+from comfykernel_demo_model.drawing import PLACES, Scene, all_scenes, phrase
 from comfykernel_demo_model.networks import FAMILY, Networks
 from comfykernel_demo_model.pictures import draw_latents
 from comfykernel_demo_model.progress import SAVE_EVERY, learning_rate, load_state, save_state, set_learning_rate
@@ -28,14 +29,19 @@ OFFSET_NOISE = 0.15
 MAX_SNR = 5.0
 MAX_WEIGHT = 4.0
 
-# One timestep in four is drawn from the noisiest ones, where nothing but the prompt tells the place. There the weight
+# Every second timestep is drawn from the noisiest ones, where nothing but the prompt tells the place. There the weight
 # is that of an error of the picture, not of the noise (1 / ratio), within a limit: else places are never learned.
-LAYOUT_EVERY = 4
+LAYOUT_EVERY = 2
 LAYOUT_TIMESTEP = 800
 MAX_LAYOUT_WEIGHT = 64.0
 
 EMA_DECAY = 0.998
 GRADIENT_NORM = 1.0
+
+# Weights of what the hints add to the loss (see Hints).
+COORDINATES_WEIGHT = 0.2
+PLACE_WEIGHT = 0.05
+OBJECT_WEIGHT = 0.5
 
 TOKEN_DEVIATION = 0.3
 POSITION_DEVIATION = 0.1
@@ -55,6 +61,46 @@ class Stage:
     warm_up: int
 
 
+class Hints(nn.Module):
+    """Three linear readers, for training only, that make networks show what places need.
+
+    One reads the coordinates of each pixel from the UNet's middle: convolutions can know them, from the zeros beyond
+    the rim (Islam et al. 2020), but have no reason to before they know the prompt's place. One reads the place from the
+    prompt's last token, of which the same is true the other way round. The third reads from the middle where the
+    object will be, for which the UNet has to bring both together.
+    """
+
+    def __init__(self, networks: Networks) -> None:
+        super().__init__()
+        self.features = torch.empty(0)
+        middle = networks.unet.middle_block
+        channels = middle[0].out_layers[3].out_channels
+        self.coordinates = nn.Conv2d(channels, 2, 1)
+        self.places = nn.Linear(networks.text_encoder.config.width, len(PLACES))
+        self.object = nn.Conv2d(channels, 1, 1)
+        middle.register_forward_hook(self._keep)
+
+    def _keep(self, module: nn.Module, arguments: object, output: Tensor) -> None:
+        self.features = output
+
+    def forward(self, hidden: Tensor, places: Tensor, latents: Tensor) -> Tensor:
+        """Loss for the last forward pass, its text encoding, the index of each place (-100: not said) and its aim."""
+        read = self.coordinates(self.features).float()
+        rows, columns = (torch.linspace(-1, 1, size) for size in read.shape[2:])
+        wanted = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).expand_as(read)
+        error = functional.mse_loss(read, wanted)
+        confusion = functional.cross_entropy(self.places(hidden[:, -1]).float(), places, reduction="sum") / len(places)
+        there = functional.adaptive_avg_pool2d(object_mask(latents), read.shape[2:])
+        missed = functional.binary_cross_entropy_with_logits(self.object(self.features).float(), there)
+        return COORDINATES_WEIGHT * error + PLACE_WEIGHT * confusion + OBJECT_WEIGHT * missed
+
+
+def object_mask(latents: Tensor) -> Tensor:
+    """Where latents [batch, channels, height, width] differ from their corner: 0..1, [batch, 1, height, width]."""
+    distance = (latents - latents[:, :, :1, :1]).norm(dim=1, keepdim=True)
+    return distance / distance.amax((2, 3), keepdim=True).clamp(min=1e-3)
+
+
 class Learner(nn.Module):
     """What is trained: the UNet, the text encoder's layers, and the rows of the tokens that the language uses."""
 
@@ -71,15 +117,17 @@ class Learner(nn.Module):
         embeddings.token_embedding.weight.requires_grad_(False).zero_()
         self.rows = nn.Parameter(torch.randn(len(self.used), embeddings.token_embedding.embedding_dim))
         self.rows.data *= TOKEN_DEVIATION
+        self.hints = Hints(networks)
 
     def context(self, ids: Tensor) -> Tensor:
         """Conditioning [batch, tokens, width] of token ids [batch, tokens] out of `used`."""
         hidden: Tensor = self.text_encoder(ids, rows=self.rows[torch.searchsorted(self.used, ids)]).hidden
         return hidden
 
-    def forward(self, latents: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
-        noise: Tensor = self.unet(latents, timesteps, self.context(ids))
-        return noise
+    def forward(self, latents: Tensor, timesteps: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """The predicted noise, and the text encoding."""
+        hidden = self.context(ids)
+        return self.unet(latents, timesteps, hidden), hidden
 
 
 def used_tokens() -> Tensor:
@@ -172,7 +220,9 @@ def train_step(run: Run, scenes: list[Scene], stage: Stage, rng: random.Random) 
     texts = [phrase(scene, rng) if rng.random() >= EMPTY_PROMPTS else "" for scene in chosen]
     latents = draw_latents(chosen, stage.side, rng)
     generator = torch.Generator().manual_seed(rng.getrandbits(63))
-    loss = diffusion_loss(run.learner, latents, FAMILY.tokenize(texts), generator)
+    names = list(PLACES)
+    said = [names.index(scene.place) if text else -100 for scene, text in zip(chosen, texts, strict=True)]
+    loss = diffusion_loss(run.learner, latents, FAMILY.tokenize(texts), torch.tensor(said), generator)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(trained(run.learner), GRADIENT_NORM)
@@ -180,8 +230,10 @@ def train_step(run: Run, scenes: list[Scene], stage: Stage, rng: random.Random) 
     return loss.item()
 
 
-def diffusion_loss(learner: Learner, latents: Tensor, ids: Tensor, generator: torch.Generator) -> Tensor:
-    """Squared error of the predicted noise (Ho et al. 2020, equation 14), weighted by the signal-to-noise ratio."""
+def diffusion_loss(
+    learner: Learner, latents: Tensor, ids: Tensor, places: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Squared error of the predicted noise (Ho et al. 2020, equation 14), weighted, and the loss of the hints."""
     batch, channels = latents.shape[:2]
     timesteps = torch.randint(TIMESTEPS, (batch,), generator=generator)
     noisiest = torch.arange(batch) % LAYOUT_EVERY == 0
@@ -193,9 +245,10 @@ def diffusion_loss(learner: Learner, latents: Tensor, ids: Tensor, generator: to
     noise += OFFSET_NOISE * torch.randn((batch, channels, 1, 1), generator=generator)
     noisy = level.sqrt() * latents + (1 - level).sqrt() * noise
     with torch.autocast("cpu", torch.bfloat16):
-        predicted = learner(noisy.to(memory_format=torch.channels_last), timesteps.float(), ids)
+        predicted, hidden = learner(noisy.to(memory_format=torch.channels_last), timesteps.float(), ids)
+        hints = learner.hints(hidden, places, latents)
     ratio = level / (1 - level)
     limit = torch.where(noisiest, MAX_LAYOUT_WEIGHT, MAX_WEIGHT).view(-1, 1, 1, 1)
     weight = torch.minimum(MAX_SNR / ratio, torch.minimum((1 / ratio).clamp(min=1), limit))
-    loss: Tensor = ((predicted.float() - noise).square() * weight).mean()
+    loss: Tensor = ((predicted.float() - noise).square() * weight).mean() + hints
     return loss
