@@ -114,6 +114,7 @@ def test_config_as_toml_gives_the_same_settings_again(invoke: Invoke) -> None:
         (["--verbose", "WARNING"], {"log.level": "warning"}),
         (["--force-fp32", "--fp16-vae"], {"execution.precision": "fp32", "execution.vae_precision": "fp16"}),
         (["--cache-lru", "10"], {"execution.cache": "lru", "execution.cache_size": 10}),
+        (["--listen", "--allow-remote-without-token"], {"http.allow_remote_without_token": True}),
         (["--cache-ram"], {"execution.cache": "ram"}),
         (["--cache-ram", "4.0", "--cpu"], {"execution.cache": "ram", "execution.cpu": True}),
         (["--cuda-device", "1"], {"scheduler.devices": ["cuda:1"]}),

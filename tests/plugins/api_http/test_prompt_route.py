@@ -100,10 +100,13 @@ async def test_bad_input_is_400_with_an_error_response(served: Served, body: byt
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
 async def test_deep_nesting_is_refused(served: Served, opening: bytes) -> None:
-    body = b'{"prompt": ' + opening * (10_000_000 // len(opening))
-    for each in (body, b'{"prompt": {"1": {"inputs": ' + b"[" * 300 + b"]" * 300 + b"}}}"):
-        answer = await served.http.post("/prompt", content=each)
-        assert (answer.status_code, answer.json()["error"]["type"]) == (400, "too_deep")
+    for body, type in (
+        (b'{"prompt": ' + opening * (10_000_000 // len(opening)), "too_many_containers"),
+        (b'{"prompt": ' + opening * 100_000, "too_deep"),
+        (b'{"prompt": {"1": {"inputs": ' + b"[" * 300 + b"]" * 300 + b"}}}", "too_deep"),
+    ):
+        answer = await served.http.post("/prompt", content=body)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (400, type)
     assert (await served.http.get("/prompt")).status_code == 200
 
 

@@ -17,7 +17,7 @@ from .errors import ClientGone, RequestRefused, error_answer
 from .handlers.queue import queue_info
 from .handlers.workflow import prompt_info
 from .instant import InstantAnswers
-from .request import Request
+from .request import Request, check_encoding
 from .routes import PREFIXES, RAW_PARAMETER_ROUTES, RAW_ROUTES, SOCKET_PATHS
 from .services import TOKEN_USER
 from .web_additions import WebAdditions
@@ -83,6 +83,7 @@ class Application:
             elif (login := self._authenticate(scope, headers)) is not None:
                 answer = login
             else:
+                check_encoding(scope)
                 methods = RAW_ROUTES.get(scope["path"]) or _parameter_route(request)
                 if methods is not None:
                     answer = await _handler(methods, method)(request)

@@ -43,7 +43,14 @@ class Form:
         elif len(data) > MAX_FIELD:
             raise BadInput(f"The field {name!r} of the form is too long.", type="invalid_form")
         else:
-            self.fields.setdefault(name, data.decode("utf-8", "replace"))
+            self.fields.setdefault(name, _text(name, data))
+
+
+def _text(name: str, data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise BadInput(f"The field {name!r} of the form is no UTF-8 text.", type="invalid_form") from None
 
 
 async def read_form(request: Request) -> Form:

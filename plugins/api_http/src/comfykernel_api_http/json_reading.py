@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 MAX_DEPTH: Final = 200
 """Nesting of lists and objects in a request; deeper ones could exhaust the stack of whoever reads them next."""
 
+MAX_CONTAINERS: Final = 200_000
+"""Lists and objects in a request, counted by their brackets; millions of them would hold up everybody for seconds."""
+
 _decoder: Final = msgspec.json.Decoder()
 
 
@@ -24,15 +27,21 @@ def read_json(data: bytes) -> Json:
     NaN, infinities, numbers out of range and a byte order mark are read as Python's ``json`` does.
 
     Raises:
-        BadInput: it is no JSON, holds half a surrogate pair, or is nested more than ``MAX_DEPTH`` deep.
+        BadInput: it is no JSON, holds half a surrogate pair, is nested more than ``MAX_DEPTH`` deep, or has more than
+            ``MAX_CONTAINERS`` lists and objects.
     """
+    containers = data.count(b"[") + data.count(b"{")
+    if containers > MAX_CONTAINERS:
+        raise BadInput(
+            "The body has too many lists and objects.", details=f"At most {MAX_CONTAINERS}.", type="too_many_containers"
+        )
     try:
         value: Json = _decoder.decode(data)
     except RecursionError:
         raise _too_deep() from None
     except (msgspec.MsgspecError, UnicodeDecodeError):
         value = _read_leniently(data)
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+    if containers > MAX_DEPTH:
         _check_depth(value)
     return value
 

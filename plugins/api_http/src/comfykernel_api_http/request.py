@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
-from comfykernel_sdk.errors import TooLarge
+from comfykernel_sdk.errors import BadInput, TooLarge
 
 from .errors import ClientGone
 
@@ -99,3 +99,17 @@ class Request:
             hint="http.max_upload_mb (--max-upload-size) sets the limit.",
             extra_info={"max_upload_size": limit},
         )
+
+
+def check_encoding(scope: Scope) -> None:
+    """Refuse an address whose bytes are no text: decoded leniently it would name another file.
+
+    Raises:
+        BadInput: the path or the parameters are not UTF-8.
+    """
+    for part in (scope.get("raw_path") or b"", scope["query_string"]):
+        if b"%" in part:
+            try:
+                unquote_to_bytes(part).decode()
+            except UnicodeDecodeError:
+                raise BadInput("The address is not encoded as UTF-8.", type="invalid_encoding") from None

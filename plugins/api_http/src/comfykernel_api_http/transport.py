@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from comfykernel_sdk.settings import HttpSettings, Settings
     from comfykernel_sdk.transport import Kernel
 
-log = logging.getLogger(__name__)
-
 KEEP_ALIVE_S: Final = 75
 """Seconds after which a connection without requests is closed; pools of clients keep theirs for about a minute."""
 
@@ -120,17 +118,13 @@ def refuse_open_door(settings: HttpSettings, *, token_needed: bool) -> None:
         ConfigError: it would listen beyond this machine without a token, and nobody said that this is meant.
     """
     wide = [address for address in listen_addresses(settings) if not is_loopback(address)]
-    if not wide or token_needed:
-        return
-    where = ", ".join(wide)
-    if not settings.allow_remote_without_token:
+    if wide and not token_needed and not settings.allow_remote_without_token:
         raise ConfigError(
-            f"Refused to listen on {where}: whoever reaches this machine could use the server.",
+            f"Refused to listen on {', '.join(wide)}: whoever reaches this machine could use the server.",
             type="token_needed",
             hint="Make a token (`comfykernel token create`), or pass --allow-remote-without-token "
             "(COMFYKERNEL_HTTP__ALLOW_REMOTE_WITHOUT_TOKEN=1) if everybody there may use the server.",
         )
-    log.warning("The server listens on %s without a token: whoever reaches this machine can use it.", where)
 
 
 def _load(config: uvicorn.Config) -> None:

@@ -74,7 +74,9 @@ async def interrupt_execution(request: Request) -> Answer:
     data = await request.body()
     try:
         body = read_json(data) if data else {}
-    except BadInput:
+    except BadInput as error:
+        if error.type != "invalid_json":
+            raise
         body = {}
     if not isinstance(body, dict):
         raise BadInput("The body must be a JSON object.", type="invalid_body")
