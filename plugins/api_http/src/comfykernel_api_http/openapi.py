@@ -129,7 +129,7 @@ def _complete(operation: Node, details: Details, schemas: dict[str, Node]) -> No
     if details.answer is not None:
         success["content"] = {JSON: {"schema": schemas[str(details.answer)]}}
     elif details.media:
-        success["content"] = {media: {"schema": {"type": "string", "format": "binary"}} for media in details.media}
+        success["content"] = {media: _file(media) for media in details.media}
     for status in details.empty:
         responses[str(status)] = {"description": STATUS_TEXTS[status]}
     if operation.get("operationId") == "viewImage":
@@ -164,6 +164,11 @@ def _body(details: Details, schemas: dict[str, Node]) -> Node:
     elif schema.get("format") == "binary":
         media = "application/octet-stream"
     return {"required": not details.optional_body, "content": {media: {"schema": schema}}}
+
+
+def _file(media: str) -> Node:
+    # A file of any type may be JSON as well, and a stream is read event by event: neither is one text.
+    return {"schema": {"type": "string", "format": "binary"}} if media.startswith("image/") else {}
 
 
 def _without_null(schema: Node) -> Node:

@@ -60,7 +60,8 @@ def _parameter(parameter: Node) -> list[str]:
 
 def _contents(holder: Node) -> list[list[str]]:
     return [
-        [f"<code>{escape(media)}</code>", _type(body["schema"])] for media, body in holder.get("content", {}).items()
+        [f"<code>{escape(media)}</code>", _type(body.get("schema", {}))]
+        for media, body in holder.get("content", {}).items()
     ]
 
 
