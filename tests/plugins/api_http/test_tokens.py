@@ -144,6 +144,10 @@ async def test_the_user_of_a_token_wins_over_the_header(serve: Serve, file: Toke
         await (await served.socket("mine", additional_headers=as_ann)).next()
         with pytest.raises((InvalidStatus, ConnectionClosed)):
             await (await served.socket("mine", additional_headers=as_eve)).next()
+        prompt = {"prompt": {"1": {"class_type": "Echo", "inputs": {}}}, "client_id": "mine"}
+        assert (await served.http.post("/prompt", json=prompt, headers=as_eve)).status_code == 403
+        assert (await served.http.post("/prompt", json=prompt, headers=as_ann)).status_code == 200
+        assert [job.user for job in served.kernel.jobs.values()] == [ids["Ann"]]
 
 
 def test_nobody_opens_a_server_to_the_network_by_accident() -> None:

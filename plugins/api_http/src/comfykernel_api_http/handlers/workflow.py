@@ -6,16 +6,17 @@ import logging
 import uuid
 from typing import TYPE_CHECKING, Final
 
-from comfykernel_sdk.errors import BadInput, NotFound
+from comfykernel_sdk.errors import BadInput, Forbidden, NotFound
 
 from ..answers import Answer, done, json_answer
 from ..json_reading import read_json, read_object
 from ..prompt_reading import read_prompt
 from ..schemas import PromptResponse
+from ..services import TOKEN_USER
 from ..shapes import wants_classic_shape
 
 if TYPE_CHECKING:
-    from comfykernel_sdk.jobs import Job
+    from comfykernel_sdk.jobs import Job, PromptRequest
     from comfykernel_sdk.transport import Kernel
 
     from ..request import Request
@@ -47,6 +48,7 @@ async def execute_prompt(request: Request) -> Answer:
     except BadInput as error:
         log.info("A prompt was refused: %s", error)
         raise
+    _check_client(request, prompt)
     if prompt.prompt_id is None and prompt.idempotency_key is None:
         prompt.prompt_id = str(uuid.uuid4())
     held = prompt.prompt_id
@@ -67,6 +69,19 @@ async def execute_prompt(request: Request) -> Answer:
     if held is not None:
         answer.after = lambda: services.hub.end_answer(held)
     return answer
+
+
+def _check_client(request: Request, prompt: PromptRequest) -> None:
+    """Let no bearer of a token send messages to the socket of another user.
+
+    Raises:
+        Forbidden: the client is another user's.
+    """
+    if prompt.client_id is None or TOKEN_USER not in request.scope:
+        return
+    connection = request.services.hub.find(prompt.client_id)
+    if connection is not None and connection.user != prompt.user:
+        raise Forbidden("The client_id belongs to another user.", details=prompt.client_id, type="client_taken")
 
 
 async def interrupt_execution(request: Request) -> Answer:
