@@ -149,7 +149,10 @@ class NodeDefinition(msgspec.Struct, kw_only=True):
 
 
 class NodePack:
-    """A set of nodes under one name, usually a distribution; what a plugin registers."""
+    """A set of nodes under one name, usually a distribution; what a plugin registers.
+
+    ``web_directory`` is the absolute path of a folder of scripts for the official web page.
+    """
 
     def __init__(self, name: str, nodes: Iterable[object] = (), *, web_directory: str | None = None) -> None:
         self.name = name
