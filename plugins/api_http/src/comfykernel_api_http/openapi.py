@@ -178,7 +178,7 @@ def _without_null(schema: Node) -> Node:
 
 
 def _tidy(node: Any) -> None:
-    """Say an integer or a number as a number, and of what type choices are, at any depth."""
+    """Say an integer or a number as a number, of what type choices are, and that objects are open; at any depth."""
     if isinstance(node, list):
         for child in node:
             _tidy(child)
@@ -188,6 +188,8 @@ def _tidy(node: Any) -> None:
             node["type"] = "number"
         if isinstance(node.get("enum"), list) and all(isinstance(choice, str) for choice in node["enum"]):
             node["type"] = "string"
+        if node.get("type") == "object" and "properties" not in node:
+            node.setdefault("additionalProperties", True)
         for child in node.values():
             _tidy(child)
 

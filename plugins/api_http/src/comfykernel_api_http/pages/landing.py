@@ -71,7 +71,8 @@ def _how_to_submit(address: str) -> str:
     )
     links = (
         '<p class="soft"><a href="/object_info">Nodes</a> · <a href="/queue">Queue</a> · '
-        '<a href="/history">History</a> · <a href="/system_stats">System</a> · <a href="/models">Models</a></p>'
+        '<a href="/history">History</a> · <a href="/system_stats">System</a> · <a href="/models">Models</a> · '
+        '<a href="/schema">API</a></p>'
     )
     return card("How to submit", f"{text}<pre>{escape(command)}</pre>{links}")
 
