@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINTS / "demo.safetensors", help="file to measure")
     parser.add_argument("--count", type=int, default=200, help="number of prompts")
     parser.add_argument("--steps", type=int, default=20, help="Euler steps a picture")
-    parser.add_argument("--cfg", type=float, default=4.0, help="strength of the guidance")
+    parser.add_argument("--cfg", type=float, default=3.0, help="strength of the guidance")
     parser.add_argument("--side", type=int, default=256, help="pixels of a side, a multiple of 32")
     parser.add_argument("--seed", type=int, default=1, help="seed of the choice of prompts and of the noise")
     parser.add_argument("--sheet", type=Path, help="PNG file for the contact sheet")
