@@ -7,7 +7,7 @@ const LOADER = "CheckpointLoaderSimple";
 const INTRODUCED = "Comfy.TutorialCompleted";
 
 // The checkpoint of comfykernel-demo-model draws coloured shapes; sizes are in pixels.
-const DEMO = { checkpoint: "demo.safetensors", text: "a red circle on the left, blue background", size: 256, guidance: 4 };
+const DEMO = { checkpoint: "demo.safetensors", text: "a red circle on the left, blue background", size: 256, guidance: 3 };
 const OTHER = { text: "a lighthouse on a cliff in the evening, oil painting", size: 512, guidance: 7 };
 
 app.registerExtension({
