@@ -1,0 +1,1 @@
+"""Existing ComfyUI node packs on comfykernel, loaded without a change to them."""

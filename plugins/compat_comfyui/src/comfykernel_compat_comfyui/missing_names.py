@@ -1,0 +1,54 @@
+"""What is said when a pack asks for a name that has no meaning here: the pack, the name, what to do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+OWN_FOLDER: Final = str(Path(__file__).parent)
+ADVICE: Final = (
+    "Only the nodes that use it fail. Use a node of comfykernel for this step, or a version of the pack that does "
+    "without it."
+)
+
+pack_folders: dict[str, str] = {}
+"""Folder or file of a pack -> its name, filled while packs are loaded."""
+
+
+class NotProvided(NotImplementedError):
+    """Raised when a pack calls something that has no meaning in comfykernel."""
+
+
+def asking_pack() -> str | None:
+    """The name of the pack whose code is nearest on the stack."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        path = frame.f_code.co_filename
+        for folder, name in pack_folders.items():
+            if path == folder or path.startswith(folder + "/"):
+                return name
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def missing_text(name: str) -> str:
+    """One sentence and the advice."""
+    pack = asking_pack()
+    who = f"The node pack {pack!r}" if pack else "A node pack"
+    return f"{who} asks for {name}, which comfykernel does not provide. {ADVICE}"
+
+
+def missing_module(name: str) -> ModuleNotFoundError:
+    """The error of an import."""
+    return ModuleNotFoundError(missing_text(name), name=name)
+
+
+def missing_attribute(module: str, attribute: str) -> AttributeError:
+    """The error of a lookup."""
+    return AttributeError(missing_text(f"{module}.{attribute}"), name=attribute)
+
+
+def not_provided(name: str) -> NotProvided:
+    """The error of a call."""
+    return NotProvided(missing_text(name))
