@@ -50,7 +50,7 @@ class CatalogKeeper:
 
     def set(self, catalog: Catalog) -> None:
         """Replace the catalog by what a worker told, and keep it for the next start."""
-        self._hold(catalog)
+        self.hold(catalog)
         self._problem = ""
         self._known.set()
         try:
@@ -155,10 +155,11 @@ class CatalogKeeper:
             log.warning("The kept catalog %s can't be read (%s): a worker will tell its nodes.", self._path, error)
             return
         if kept.fingerprint == fingerprint:
-            self._hold(kept)
+            self.hold(kept)
             self._known.set()
 
-    def _hold(self, catalog: Catalog) -> None:
+    def hold(self, catalog: Catalog) -> None:
+        """Know these nodes from now on, until the server ends."""
         named = ((i.source, tuple(i.kinds)) for s in catalog.nodes.values() for i in s.inputs if i.source is not None)
         self._sources = sorted(set(named))
         self._rendered = None

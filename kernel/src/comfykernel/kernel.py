@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import logging
 import uuid
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -22,7 +23,7 @@ from .outcomes import outcome_from_events
 from .validation import Validated, validate_prompt
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 
     from comfykernel_sdk.events import NumberedEvent
     from comfykernel_sdk.json_types import JsonObject
@@ -81,6 +82,7 @@ class LocalKernel:
         self._plugins = plugins
         self._call_hook = call_hook
         self._filters: list[SubmitFilter] = []
+        self._refreshers: list[Callable[[], Awaitable[None]]] = []
         self._counter = itertools.count()
         self._submitting: set[str] = set()
         self._history: dict[Ended, list[Job]] = {}
@@ -108,7 +110,8 @@ class LocalKernel:
         """Validate a prompt and queue it; see the sdk."""
         number = self._number(request)
         for filter in self._filters:
-            request = filter(request)
+            changed = filter(request)
+            request = await changed if isawaitable(changed) else changed
         digest = "" if request.idempotency_key is None else _digest(request)
         if (repeated := await self._repeated(request, digest)) is not None:
             return repeated
@@ -277,12 +280,12 @@ class LocalKernel:
 
     async def object_info(self) -> Catalogued:
         """All nodes, as ready bytes."""
-        await self.catalog.wait()
+        await self._refresh()
         return self.catalog.object_info()
 
     async def object_info_of(self, class_type: str) -> bytes:
         """JSON object with one node, ``{}`` for an unknown class."""
-        await self.catalog.wait()
+        await self._refresh()
         spec = self.catalog.specs.get(class_type)
         return b"{}" if spec is None else msgspec.json.encode({class_type: self.catalog.node_info(spec)})
 
@@ -315,6 +318,20 @@ class LocalKernel:
     def on_submit(self, filter: SubmitFilter) -> None:
         """Let a function see and change requests before they are validated."""
         self._filters.append(filter)
+
+    def on_read_nodes(self, refresh: Callable[[], Awaitable[None]]) -> None:
+        """Await a function before the nodes are told to a client."""
+        self._refreshers.append(refresh)
+
+    def update_nodes(self, specs: Mapping[str, NodeSpec]) -> None:
+        """Replace the specs of known nodes."""
+        catalog = self.catalog.catalog
+        self.catalog.hold(msgspec.structs.replace(catalog, nodes={**catalog.nodes, **specs}))
+
+    async def _refresh(self) -> None:
+        await self.catalog.wait()
+        for refresh in self._refreshers:
+            await refresh()
 
     async def start_next(self, worker: str) -> Job:
         """Wait for the next job and count it as running on a worker."""

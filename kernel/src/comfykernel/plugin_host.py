@@ -222,14 +222,14 @@ class PluginHost:
         names = self.settings.plugins.transports
         return {name: self._make(hooks.TRANSPORTS_GROUP, name, self.transports) for name in names}
 
-    def node_packs(self) -> list[LoadedPack]:
+    def node_packs(self, storage: Storage | None = None) -> list[LoadedPack]:
         """The node packs of a worker: those of ``plugins.nodes`` in that order, then the others by name.
 
         A pack is known by its own name, the name of its plugin and that of its distribution. The first call lets
-        the plugins import their nodes.
+        the plugins import their nodes, which will run with this storage.
         """
         if self._packs is None:
-            self._packs = self._collect_packs()
+            self._packs = self._collect_packs(storage)
         return self._packs
 
     def mark_started(self) -> None:
@@ -355,20 +355,22 @@ class PluginHost:
             plugin.fail(error, doing="to start")
             raise PluginError(f"The {kind} {name!r} failed to start: {error}", extra_info=extra) from error
 
-    def _collect_packs(self) -> list[LoadedPack]:
+    def _collect_packs(self, storage: Storage | None) -> list[LoadedPack]:
         found: dict[str, tuple[PluginInfo, NodePack]] = {}
         hook = self.hook.register_nodes
         for plugin, implementation in hook.implementations():
             given = _Gathered(taken=found.keys())
-            hook.call(plugin, implementation, {"register": given.register, "settings": self.settings})
+            arguments = {"register": given.register, "settings": self.settings, "storage": storage}
+            hook.call(plugin, implementation, arguments)
             if plugin.info.state != "failed":
                 found |= {name: (plugin.info, pack) for name, pack in given.packs.items()}
         failed = [p.info for p in self._plugins if p.entry.group == hooks.NODES_GROUP and p.info.state == "failed"]
         order = {name: place for place, name in enumerate(self.settings.plugins.nodes)}
 
-        def place(of: tuple[PluginInfo, NodePack]) -> tuple[int, str]:
+        def place(of: tuple[PluginInfo, NodePack]) -> tuple[int, bool, str]:
             info, pack = of
-            return min(order.get(name, len(order)) for name in (pack.name, info.name, info.distribution)), pack.name
+            rank = min(order.get(name, len(order)) for name in (pack.name, info.name, info.distribution))
+            return rank, pack.yields, pack.name
 
         packs = [*found.values(), *((info, NodePack(info.name)) for info in failed)]
         return [_loaded(pack, info) for info, pack in sorted(packs, key=place)]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .nodes import NodePack
     from .scheduler import DeviceStatus, SchedulerFactory
     from .settings import Settings
-    from .storage import StorageFactory
+    from .storage import Storage, StorageFactory
     from .transport import BusEvent, Kernel, TransportFactory
 
 PROJECT: Final = "comfykernel"
@@ -59,10 +59,11 @@ LoadSettings: TypeAlias = "Callable[[Mapping[str, object]], Settings]"
 
 
 @hookspec
-def register_nodes(register: RegisterNodes, settings: Settings) -> None:
+def register_nodes(register: RegisterNodes, settings: Settings, storage: Storage | None) -> None:
     """Give node packs. Called once in every worker, before it is ready; may import torch and take its time.
 
-    ``register(pack)`` raises NodeDefinitionError when the pack's name is taken.
+    ``register(pack)`` raises NodeDefinitionError when the pack's name is taken. ``storage`` is the one that the nodes
+    will see, ``None`` where nodes are listed without being run.
     """
 
 

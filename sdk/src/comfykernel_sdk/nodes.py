@@ -73,7 +73,8 @@ class OutputSpec(msgspec.Struct, kw_only=True):
 class NodeSpec(msgspec.Struct, kw_only=True):
     """Everything about a node except its code: plain data that crosses processes and is kept on disk.
 
-    ``validates`` lists the parameter names of the node's own validator (``["*"]`` when it takes any), ``None``
+    ``accepts_any_input``: links to inputs that are not declared are handed over too; ``accepts_any_constant``:
+    constants as well. ``validates`` lists the parameter names of the node's own validator (``["*"]`` when it takes any), ``None``
     without one; ``checks_types`` says that the validator replaces the check of linked types.
     """
 
@@ -97,6 +98,7 @@ class NodeSpec(msgspec.Struct, kw_only=True):
     validates: list[str] | None = None
     checks_types: bool = False
     accepts_any_input: bool = False
+    accepts_any_constant: bool = False
     search_aliases: list[str] = []
     extra: JsonObject = {}
 
@@ -151,12 +153,25 @@ class NodeDefinition(msgspec.Struct, kw_only=True):
 class NodePack:
     """A set of nodes under one name, usually a distribution; what a plugin registers.
 
-    ``web_directory`` is the absolute path of a folder of scripts for the official web page.
+    ``web_directory`` is the absolute path of a folder of scripts for the official web page. ``about`` is plain data
+    that a plugin's part in the worker tells its part in the server: members of the catalog's account of the pack, such
+    as ``distribution``, ``version`` or ``error`` (a traceback: why the pack has no nodes) in place of the plugin's own.
+    A pack that ``yields`` leaves names that two packs claim to the other one.
     """
 
-    def __init__(self, name: str, nodes: Iterable[object] = (), *, web_directory: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        nodes: Iterable[object] = (),
+        *,
+        web_directory: str | None = None,
+        about: JsonObject | None = None,
+        yields: bool = False,
+    ) -> None:
         self.name = name
         self.web_directory = web_directory
+        self.about = about or {}
+        self.yields = yields
         self.nodes: dict[str, NodeDefinition] = {}
         for item in nodes:
             self.add(item)

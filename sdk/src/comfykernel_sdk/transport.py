@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import msgspec
@@ -152,10 +152,16 @@ class Kernel(Protocol):
         """Let workers drop models and cached outputs, after the prompt that runs."""
 
     def on_submit(self, filter: SubmitFilter) -> None:
-        """Let a function see and change requests before they are validated."""
+        """Let a function, asynchronous or not, see and change requests before they are validated."""
+
+    def on_read_nodes(self, refresh: Callable[[], Awaitable[None]]) -> None:
+        """Have a function awaited whenever a client asks for nodes; it may call :meth:`update_nodes`."""
+
+    def update_nodes(self, specs: Mapping[str, NodeSpec]) -> None:
+        """Replace specs of nodes whose interface has changed since their worker told it."""
 
 
-SubmitFilter: TypeAlias = Callable[[PromptRequest], PromptRequest]
+SubmitFilter: TypeAlias = Callable[[PromptRequest], "PromptRequest | Awaitable[PromptRequest]"]
 
 
 class Subscription(Protocol):

@@ -33,7 +33,7 @@ def create_engine(
     host = PluginHost(settings, side="worker")
     host.load()
     storage = storage or host.make_storage()
-    registry = Registry.installed(host.node_packs()) if nodes is None else Registry.of(nodes)
+    registry = Registry.installed(host.node_packs(storage)) if nodes is None else Registry.of(nodes)
     host.mark_started()
 
     def free_memory(unload_models: bool) -> None:

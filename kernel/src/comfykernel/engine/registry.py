@@ -56,7 +56,7 @@ class Registry:
         about: JsonObject = {
             "name": pack.name, "distribution": loaded.distribution, "version": loaded.version,
             "nodes": list(pack.nodes), "seconds": loaded.seconds, "error": loaded.error,
-            "web_directory": str(pack.web_directory) if pack.web_directory else None,
+            "web_directory": str(pack.web_directory) if pack.web_directory else None, **pack.about,
         }  # fmt: skip
         self.catalog.packs.append(about)
 

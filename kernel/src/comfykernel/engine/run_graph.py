@@ -51,7 +51,7 @@ class Vertex:
                     self.constants[name] = [value]
                 else:
                     self.links.append((name, source, int(value[1])))  # type: ignore[arg-type]
-            elif name in node_class.declared:
+            elif name in node_class.declared or node_class.spec.accepts_any_constant:
                 self.constants[name] = [_unwrapped(value)]
         self.strong = tuple(sources)
         """Ids of the nodes that must have run before this one."""
