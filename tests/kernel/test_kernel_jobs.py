@@ -43,6 +43,7 @@ class HandScheduler:
     def __init__(self) -> None:
         self.interrupted: list[str] = []
         self.freed: list[tuple[bool, bool]] = []
+        self.restarted: list[float] = []
 
     async def start(self, host: Any) -> None:
         raise AssertionError("the test is the worker")
@@ -59,6 +60,9 @@ class HandScheduler:
 
     async def free(self, *, unload_models: bool, free_memory: bool) -> None:
         self.freed.append((unload_models, free_memory))
+
+    async def restart(self, *, finish_s: float) -> None:
+        self.restarted.append(finish_s)
 
     def workers(self) -> list[WorkerStatus]:
         return []
@@ -167,6 +171,23 @@ async def test_jobs_are_there_after_a_restart_in_their_old_order(tmp_path: Path)
         assert [j.prompt_id for j in second.kernel.pending()] == ids
         later = await second.submit("later")
         assert [(await second.take()).prompt_id for _ in range(5)] == [*ids, later]
+
+
+async def test_a_worker_ended_on_purpose_costs_its_job_no_attempt(house: House) -> None:
+    id = await house.submit()
+    for _ in range(house.kernel.settings.jobs.max_attempts + 1):
+        assert (await house.take()).attempt == 1
+        await house.host.lost(id, "It was started anew.", blameless=True)
+        assert [job.prompt_id for job in house.kernel.pending()] == [id]
+    await house.take()
+    await house.run(id)
+    (job,) = await house.kernel.history()
+    assert job.state is JobState.DONE
+
+
+async def test_workers_are_restarted_by_the_scheduler(house: House) -> None:
+    await house.kernel.restart_workers(finish_s=2.5)
+    assert house.scheduler.restarted == [2.5]
 
 
 async def test_a_lost_worker_is_forgiven_once(house: House) -> None:

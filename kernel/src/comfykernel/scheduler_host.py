@@ -80,12 +80,15 @@ class LocalSchedulerHost:
         """The job has ended; returns when that is on disk."""
         await self._kernel.end(prompt_id, outcome)
 
-    async def lost(self, prompt_id: str, reason: str, *, node_id: str = "", node_type: str = "") -> None:
+    async def lost(
+        self, prompt_id: str, reason: str, *, node_id: str = "", node_type: str = "", blameless: bool = False
+    ) -> None:
         """The worker died under this job: queue it again, or fail it with the reason."""
         kernel = self._kernel
         job = kernel.queue.running.get(prompt_id)
         if job is None:
             return
+        job.attempts -= blameless
         if prompt_id in kernel.cancel_requested:
             await kernel.cancel_lost(job, node_id=node_id, node_type=node_type)
         elif job.attempts >= self.settings.jobs.max_attempts:

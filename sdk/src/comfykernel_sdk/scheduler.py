@@ -121,8 +121,13 @@ class SchedulerHost(Protocol):
     async def finish(self, prompt_id: str, outcome: Outcome) -> None:
         """The job has ended; returns when that is on disk."""
 
-    async def lost(self, prompt_id: str, reason: str, *, node_id: str = "", node_type: str = "") -> None:
-        """The worker died under this job: the kernel queues it again or fails it with the reason."""
+    async def lost(
+        self, prompt_id: str, reason: str, *, node_id: str = "", node_type: str = "", blameless: bool = False
+    ) -> None:
+        """The worker died under this job: the kernel queues it again or fails it with the reason.
+
+        ``blameless``: the worker was ended on purpose; the job is queued again and the attempt does not count.
+        """
 
     def set_catalog(self, catalog: Catalog) -> None:
         """A worker is ready and has told its nodes."""
@@ -155,6 +160,15 @@ class Scheduler(Protocol):
 
     async def free(self, *, unload_models: bool, free_memory: bool) -> None:
         """Let every worker drop models or cached outputs when it is between two prompts."""
+
+    async def restart(self, *, finish_s: float) -> None:
+        """Start every worker anew, so that it imports its nodes again; returns when all are ready or have failed.
+
+        A job that runs may go on for ``finish_s`` seconds, then it goes back to the kernel as ``blameless``.
+
+        Raises:
+            Unavailable: the nodes live in a process that can't be started anew.
+        """
 
     def workers(self) -> list[WorkerStatus]:
         """The workers as they are now."""

@@ -85,6 +85,10 @@ class LocalScheduler:
         for supervisor in self._supervisors:
             supervisor.free(unload_models=unload_models, free_memory=free_memory)
 
+    async def restart(self, *, finish_s: float) -> None:
+        """Replace all workers by new ones, all at the same time."""
+        await asyncio.gather(*(supervisor.renew(finish_s=finish_s) for supervisor in self._supervisors))
+
     def workers(self) -> list[WorkerStatus]:
         """The workers as they are now; none while devices are searched."""
         return [supervisor.status() for supervisor in self._supervisors]

@@ -74,6 +74,10 @@ class Supervisor:
         self._feeding: asyncio.Task[None] | None = None
         self._questions: dict[int, asyncio.Future[list[ValidationAnswer]]] = {}
         self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._renewing = asyncio.Lock()
+        self._retiring = False
         self._death_reason = ""
         self._forced = False
         self._torch_version = ""
@@ -95,22 +99,33 @@ class Supervisor:
     async def stop(self) -> None:
         """End the worker, by force when it does not end when told. :meth:`run` returns after that."""
         self._stopping.set()
+        self._hurry.set()
+        self._settled.set()
         self._set_state("stopping")
         if self._taking is not None:
             self._taking.cancel()
-        process = self._process
-        if process is None:
-            return
-        exited = asyncio.ensure_future(process.wait())
-        try:
-            process.send(Shutdown())
-            await asyncio.wait({exited}, timeout=EXIT_S)
-            if not exited.done():
-                process.terminate()
-                await asyncio.wait({exited}, timeout=TERMINATE_S)
-        finally:
-            exited.cancel()
-            process.kill()
+        if self._process is not None:
+            await _end(self._process)
+
+    async def renew(self, *, finish_s: float) -> None:
+        """Replace the worker by a new one; returns when that is ready or has failed.
+
+        No further job is taken; the running one has ``finish_s`` seconds to end, then the kernel gets it back.
+        """
+        async with self._renewing:
+            self._settled.clear()
+            self._hurry.set()
+            if self._stopping.is_set():
+                return
+            process, feeding = self._process, self._feeding
+            if process is not None:
+                self._retiring = True
+                if self._taking is not None:
+                    self._taking.cancel()
+                if feeding is not None:
+                    await asyncio.wait({feeding}, timeout=finish_s)
+                await _end(process)
+            await self._settled.wait()
 
     def interrupt(self, prompt_id: str) -> bool:
         """Ask the worker to stop this prompt, and end the worker when it goes on; tells whether it runs here."""
@@ -163,7 +178,8 @@ class Supervisor:
 
     async def _live(self) -> None:
         """One life of the process: returns when it is over and the kernel knows of the job that ran."""
-        self._forced = False
+        self._forced = self._retiring = False
+        self._hurry.clear()
         if self._state != "failed":
             self._set_state("starting")
         try:
@@ -206,7 +222,7 @@ class Supervisor:
 
     async def _bury(self) -> None:
         """The process is dead: end all that waits for it."""
-        self._early_deaths = 0 if self.ready else self._early_deaths + 1
+        self._early_deaths = 0 if self.ready or self._retiring else self._early_deaths + 1
         self.ready = False
         self._on_change()
         for question in self._questions.values():
@@ -238,7 +254,7 @@ class Supervisor:
             case Ended(prompt_id, outcome):
                 if self._job is not None and self._job.prompt_id == prompt_id:
                     self._job.end(outcome)
-            case Ready() if not self.ready:
+            case Ready() if not self.ready and not self._retiring:
                 self._welcome(message, process)
             case Validated(id, answers):
                 question = self._questions.get(id)
@@ -254,12 +270,13 @@ class Supervisor:
         self._torch_version = message.torch_version
         self._memory = Memory(device=message.device)
         self._host.set_catalog(message.catalog)
+        self._settled.set()
         self._set_state("idle")
         self._feeding = asyncio.create_task(self._feed(process), name=f"feed {self.name}")
 
     async def _feed(self, process: WorkerProcess) -> None:
         """Give the worker one job after the other while it lives."""
-        while self.ready and not self._stopping.is_set():
+        while self.ready and not self._retiring and not self._stopping.is_set():
             assignment = await self._take()
             if assignment is not None:
                 await self._run_job(process, RunningJob(assignment), assignment)
@@ -296,7 +313,9 @@ class Supervisor:
                 await self._host.finish(job.prompt_id, outcome)
             elif not self._stopping.is_set():
                 node_id, node_type = job.current_node()
-                await self._host.lost(job.prompt_id, self._death_reason, node_id=node_id, node_type=node_type)
+                await self._host.lost(
+                    job.prompt_id, self._death_reason, node_id=node_id, node_type=node_type, blameless=self._retiring
+                )
         except Exception:
             logger.exception("the kernel could not note the end of prompt %s", job.prompt_id)
         finally:
@@ -315,14 +334,20 @@ class Supervisor:
         process.kill()
 
     async def _wait_after_death(self, *, uptime_s: float) -> None:
+        if self._retiring:
+            logger.info("worker %s is started anew", self.name)
+            self._error = ""
+            self._set_state("restarting")
+            return
         delay_s = 0.0 if self._forced else self._backoff.after_death(uptime_s=uptime_s)
         logger.error("%s; it is started again in %.1f s", self._death_reason, delay_s)
         failed = self._early_deaths >= EARLY_DEATHS
         self._error = "\n".join(self._lines) if failed else self._death_reason
         self._set_state("failed" if failed else "restarting")
+        self._settled.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay_s):
-                await self._stopping.wait()
+                await self._hurry.wait()
         self._restarts += 1
 
     def _print(self, lines: list[str]) -> None:
@@ -335,6 +360,20 @@ class Supervisor:
         self._state = "stopping" if self._stopping.is_set() else state
         self._on_change()
         self._host.report_worker(self.status())
+
+
+async def _end(process: WorkerProcess) -> None:
+    """End a worker, by force when it does not end when told."""
+    exited = asyncio.ensure_future(process.wait())
+    try:
+        process.send(Shutdown())
+        await asyncio.wait({exited}, timeout=EXIT_S)
+        if not exited.done():
+            process.terminate()
+            await asyncio.wait({exited}, timeout=TERMINATE_S)
+    finally:
+        exited.cancel()
+        process.kill()
 
 
 def _unknown_device(device: str) -> DeviceStatus:

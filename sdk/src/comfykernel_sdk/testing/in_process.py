@@ -9,6 +9,7 @@ import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from ..errors import Unavailable
 from ..scheduler import DeviceStatus, WorkerStatus
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ class InProcessScheduler:
         async with self._between_prompts:
             if self._engine is not None:
                 self._engine.free(unload_models=unload_models, free_memory=free_memory)
+
+    async def restart(self, *, finish_s: float) -> None:
+        """The nodes live in this process: it can't be done."""
+        raise Unavailable("Nodes that run in the server's own process can't be started anew.")
 
     def workers(self) -> list[WorkerStatus]:
         """The one worker."""

@@ -52,6 +52,7 @@ class MemorySchedulerHost:
         taken: ``(worker, prompt_id)`` in the order in which jobs were taken.
         finished: prompt_id -> outcome, in the order of their ends.
         losses: ``(prompt_id, reason, node_id, node_type)`` of jobs whose worker died.
+        given_back: ids of the jobs among them whose worker was ended on purpose.
     """
 
     def __init__(self, settings: Settings, command: Callable[[str], WorkerCommand], *, engine: str = "") -> None:
@@ -60,6 +61,7 @@ class MemorySchedulerHost:
         self.taken: list[tuple[str, str]] = []
         self.finished: dict[str, Outcome] = {}
         self.losses: list[tuple[str, str, str, str]] = []
+        self.given_back: list[str] = []
         self.catalogs: list[Catalog] = []
         self.statuses: list[WorkerStatus] = []
         self.lines: list[str] = []
@@ -106,8 +108,12 @@ class MemorySchedulerHost:
         self.finished[prompt_id] = outcome
         self._changed.set()
 
-    async def lost(self, prompt_id: str, reason: str, *, node_id: str = "", node_type: str = "") -> None:
+    async def lost(
+        self, prompt_id: str, reason: str, *, node_id: str = "", node_type: str = "", blameless: bool = False
+    ) -> None:
         """Keep it; the job is not queued again."""
+        if blameless:
+            self.given_back.append(prompt_id)
         self.losses.append((prompt_id, reason, node_id, node_type))
         self._changed.set()
 
@@ -305,6 +311,46 @@ class SchedulerConformance:
             await scheduler.free(unload_models=True, free_memory=True)
             host.add("next", echo("x"))
             await host.until(lambda: "next" in host.finished)
+
+    @in_event_loop
+    async def test_a_restart_gives_a_new_worker_that_tells_its_nodes(self) -> None:
+        async with self.running() as (scheduler, host):
+            host.add("first", echo("x"))
+            await host.until(lambda: "first" in host.finished)
+            pid, told = scheduler.workers()[0].pid, len(host.catalogs)
+            async with asyncio.timeout(PATIENCE_S):
+                await scheduler.restart(finish_s=PATIENCE_S)
+            assert scheduler.workers()[0].pid != pid
+            assert len(host.catalogs) == told + 1
+            host.add("next", echo("x"))
+            await host.until(lambda: "next" in host.finished)
+            assert host.losses == []
+
+    @in_event_loop
+    async def test_a_restart_lets_the_running_job_end_and_takes_no_other(self) -> None:
+        async with self.running() as (scheduler, host):
+            host.add("runs", wait(1.0))
+            host.add("waits", echo("x"))
+            await host.until(lambda: host.heard(NodeStarted, "runs"))
+            pid = scheduler.workers()[0].pid
+            async with asyncio.timeout(PATIENCE_S):
+                await scheduler.restart(finish_s=PATIENCE_S)
+            assert host.finished["runs"].status == "done"
+            await host.until(lambda: "waits" in host.finished)
+            assert host.losses == []
+            assert pid not in {status.pid for status in host.statuses if status.prompt_id == "waits"}
+
+    @in_event_loop
+    async def test_a_restart_gives_back_a_job_that_takes_too_long(self) -> None:
+        async with self.running() as (scheduler, host):
+            host.add("runs", wait(deaf=True))
+            await host.until(lambda: host.heard(NodeStarted, "runs"))
+            async with asyncio.timeout(PATIENCE_S):
+                await scheduler.restart(finish_s=0.1)
+            assert host.given_back == ["runs"]
+            host.add("next", echo("x"))
+            await host.until(lambda: "next" in host.finished)
+            assert "runs" not in host.finished
 
     @in_event_loop
     async def test_stop_leaves_the_running_job_to_the_next_start(self) -> None:
