@@ -315,6 +315,11 @@ class LocalKernel:
         if self.scheduler is not None:
             await self.scheduler.free(unload_models=unload_models, free_memory=free_memory)
 
+    async def restart_workers(self, *, finish_s: float) -> None:
+        """Start all workers anew, so that they import their nodes again."""
+        if self.scheduler is not None:
+            await self.scheduler.restart(finish_s=finish_s)
+
     def on_submit(self, filter: SubmitFilter) -> None:
         """Let a function see and change requests before they are validated."""
         self._filters.append(filter)

@@ -151,6 +151,13 @@ class Kernel(Protocol):
     async def free(self, *, unload_models: bool = False, free_memory: bool = False) -> None:
         """Let workers drop models and cached outputs, after the prompt that runs."""
 
+    async def restart_workers(self, *, finish_s: float) -> None:
+        """Start all workers anew: see :meth:`comfykernel_sdk.scheduler.Scheduler.restart`.
+
+        Raises:
+            Unavailable: the scheduler can't do that.
+        """
+
     def on_submit(self, filter: SubmitFilter) -> None:
         """Let a function, asynchronous or not, see and change requests before they are validated."""
 
