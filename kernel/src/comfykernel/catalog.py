@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from comfykernel_sdk.dynamic import all_inputs
 from comfykernel_sdk.errors import NotFound, Unavailable
 from comfykernel_sdk.json_types import Json, JsonObject
 from comfykernel_sdk.scheduler import Catalog
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 INPUT_SOURCE: Final = "input"
+MATCHED: Final = "COMFY_MATCHTYPE_V3"
+"""What stands in object_info for an input or output of a type template."""
 CACHE_FILE: Final = "catalog.msgpack"
 FIRST_CATALOG_WAIT_S: Final = 120.0
 """How long a client that asks for nodes waits for the first worker of a fresh installation."""
@@ -111,13 +114,11 @@ class CatalogKeeper:
 
     def node_info(self, spec: NodeSpec) -> JsonObject:
         """One node in the form of object_info."""
-        groups: dict[str, JsonObject] = {"required": {}}
-        for declared in spec.inputs:
-            groups.setdefault(declared.group, {})[declared.name] = self._input_info(declared)
+        groups = self._groups(spec.inputs)
         info: JsonObject = {
-            "input": {name: groups[name] for name in ("required", "optional", "hidden") if name in groups},
-            "input_order": {n: list(groups[n]) for n in ("required", "optional", "hidden") if n in groups},
-            "output": [o.type for o in spec.outputs],
+            "input": {**groups},
+            "input_order": {name: list(group) for name, group in groups.items()},
+            "output": [MATCHED if o.match else o.type for o in spec.outputs],
             "output_is_list": [o.is_list for o in spec.outputs],
             "output_name": [o.name for o in spec.outputs],
             "name": spec.id,
@@ -129,6 +130,8 @@ class CatalogKeeper:
         }
         if any(o.tooltip for o in spec.outputs):
             info["output_tooltips"] = [o.tooltip for o in spec.outputs]
+        if any(o.match for o in spec.outputs):
+            info["output_matchtypes"] = [o.match or None for o in spec.outputs]
         for flag in ("deprecated", "experimental", "api_node"):
             if (value := getattr(spec, flag)) is not None:
                 info[flag] = value
@@ -136,9 +139,34 @@ class CatalogKeeper:
             info["search_aliases"] = list(spec.search_aliases)
         return {**info, **spec.extra}
 
+    def _groups(self, inputs: list[InputSpec]) -> dict[str, JsonObject]:
+        groups: dict[str, JsonObject] = {"required": {}}
+        for declared in inputs:
+            groups.setdefault(declared.group, {})[declared.name] = self._input_info(declared)
+        return {name: groups[name] for name in ("required", "optional", "hidden") if name in groups}
+
+    def _dynamic_info(self, spec: InputSpec) -> Json:
+        """A matched type, a growing group or a choice that brings inputs, as the web page knows them."""
+        template: JsonObject
+        if spec.match:
+            template = {"template_id": spec.match, "allowed_types": spec.type}
+            return [MATCHED, {**(spec.options or {}), "template": template}]
+        if spec.slots is not None:
+            slots = spec.slots
+            names: JsonObject = {"names": [*slots.names]} if slots.prefix is None else {"prefix": slots.prefix}
+            template = {"input": {**self._groups([slots.input])}, **names, "min": slots.min}
+            if slots.prefix is not None:
+                template["max"] = len(slots.names)
+            return [spec.type, {**(spec.options or {}), "template": template}]
+        branches = (spec.branches or {}).items()
+        options: list[Json] = [{"key": key, "inputs": {**self._groups(inputs)}} for key, inputs in branches]
+        return [spec.type, {**(spec.options or {}), "options": options}]
+
     def _input_info(self, spec: InputSpec) -> Json:
         if spec.group == "hidden":
             return spec.type
+        if spec.match or spec.slots is not None or spec.branches is not None:
+            return self._dynamic_info(spec)
         choices = self.choices(spec)
         options = spec.options
         if choices is not None and not spec.as_list:
@@ -160,7 +188,7 @@ class CatalogKeeper:
 
     def hold(self, catalog: Catalog) -> None:
         """Know these nodes from now on, until the server ends."""
-        named = ((i.source, tuple(i.kinds)) for s in catalog.nodes.values() for i in s.inputs if i.source is not None)
-        self._sources = sorted(set(named))
+        inputs = (i for s in catalog.nodes.values() for i in all_inputs(s.inputs))
+        self._sources = sorted({(i.source, tuple(i.kinds)) for i in inputs if i.source is not None})
         self._rendered = None
         self.catalog = catalog

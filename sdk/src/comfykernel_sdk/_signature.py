@@ -6,21 +6,24 @@ import inspect
 import types
 import typing
 from collections.abc import Callable
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
 from .context import NodeContext
+from .dynamic import is_dynamic, nesting
 from .errors import NodeDefinitionError
 from .graph import Expansion
 from .json_types import Json, JsonObject
-from .nodes import Blocker, InputSpec, NodeDefinition, NodeSpec, OutputSpec, Result
-from .sockets import Choice, File, Float, Hidden, Int, Out, Socket, Text, Toggle, Widget
+from .nodes import Blocker, InputSpec, NodeDefinition, NodeSpec, OutputSpec, Result, Slots
+from .sockets import Choice, File, Float, Growing, Hidden, Int, Out, Socket, Text, Toggle, Widget
 
 PLAIN_TYPES: dict[object, Widget] = {int: Int(), float: Float(), str: Text(), bool: Toggle()}
 """Annotations without a marker that stand for a widget."""
 
 MISSING = inspect.Parameter.empty
+MOST_SLOTS = 100
+"""Inputs that a growing group may have; the web page draws no more."""
 
 
 def define(
@@ -56,7 +59,7 @@ def define(
         },
         NodeSpec,
     )
-    return NodeDefinition(
+    definition = NodeDefinition(
         spec=spec,
         run=run if is_class else _without_instance(run),
         create=target if inspect.isclass(target) else None,
@@ -66,6 +69,11 @@ def define(
         fingerprint=_plain(target, "fingerprint", fingerprint, is_class=is_class),
         validate=_plain(target, "validate", validate, is_class=is_class),
     )
+    if is_dynamic(inputs):
+        for name in ("run", "check_lazy", "fingerprint", "validate"):
+            if (function := getattr(definition, name)) is not None:
+                setattr(definition, name, nesting(inputs, function))
+    return definition
 
 
 def _without_instance(function: Callable[..., object]) -> Callable[..., object]:
@@ -131,7 +139,7 @@ def _inputs(
     return specs, context
 
 
-def _hints(run: Callable[..., object], id: str) -> dict[str, Any]:
+def _hints(run: object, id: str) -> dict[str, Any]:
     try:
         return typing.get_type_hints(run, localns={"NodeContext": NodeContext}, include_extras=True)
     except NameError as error:
@@ -161,6 +169,12 @@ def _input(id: str, name: str, hint: object, default: object) -> InputSpec:
     for marker in markers:
         if isinstance(marker, Hidden):
             return InputSpec(name=name, type=marker.kind, group="hidden")
+    if isinstance(base, TypeVar):
+        return _matched_input(name, base, markers, group)
+    if growing := next((m for m in markers if isinstance(m, Growing)), None):
+        return _group_input(id, name, base, growing, group)
+    if not any(isinstance(m, Socket) for m in markers) and (branches := _typed_dicts(base)):
+        return _branching_input(id, name, branches, markers, group)
     for marker in markers:
         if isinstance(marker, Socket):
             return _socket_input(name, marker, group)
@@ -186,9 +200,94 @@ def _socket_input(name: str, socket: Socket, group: typing.Literal["required", "
         if value is not None:
             options[key] = value
     shown = options if options or not socket.bare else None
+    match = "" if socket.wildcard else None
     return InputSpec(
-        name=name, type=socket.type, group=group, options=shown, lazy=socket.lazy, raw_link=socket.raw_link
+        name=name, type=socket.type, group=group, options=shown, lazy=socket.lazy, raw_link=socket.raw_link, match=match
     )
+
+
+def _matched_input(
+    name: str, variable: TypeVar, markers: list[object], group: typing.Literal["required", "optional"]
+) -> InputSpec:
+    socket = next((m for m in markers if isinstance(m, Socket)), Socket("*"))
+    spec = _socket_input(name, socket, group)
+    spec.type, spec.match = _types_of(variable, markers), variable.__name__
+    return spec
+
+
+def _types_of(variable: TypeVar, markers: list[object]) -> str:
+    """The wire types that a type variable may stand for: those of its socket, else of its constraints or bound."""
+    if socket := next((m for m in markers if isinstance(m, Socket)), None):
+        return socket.type
+    bound = variable.__bound__
+    hints = variable.__constraints__ or (get_args(bound) if get_origin(bound) in (Union, types.UnionType) else (bound,))
+    wires = [_wire_type(*_unwrap(hint)) for hint in hints]
+    return ",".join(wire or "*" for wire in wires)
+
+
+def _group_input(
+    id: str, name: str, base: object, growing: Growing, group: typing.Literal["required", "optional"]
+) -> InputSpec:
+    names = list(growing.names) or [f"{growing.prefix}{index}" for index in range(growing.max)]
+    if get_origin(base) not in (dict, list) or not 0 <= growing.min <= len(names) or len(names) > MOST_SLOTS:
+        raise NodeDefinitionError(
+            f"Node {id!r}: the growing group {name!r} makes no sense.",
+            hint=f"Annotate dict[str, X] or list[X]; up to {MOST_SLOTS} inputs, of which min must be there.",
+        )
+    item = get_args(base)[-1]
+    # Clients draw slots, no fields, whatever the type is.
+    slot = _input(id, growing.prefix.rstrip("_") or name, item, None if type(None) in get_args(item) else MISSING)
+    if slot.branches is not None or slot.slots is not None:
+        raise NodeDefinitionError(f"Node {id!r}: the items of {name!r} can't bring inputs of their own.")
+    if slot.type in {w.wire_type for w in PLAIN_TYPES.values()}:
+        slot.options = {**(slot.options or {}), "forceInput": True}
+    slots = Slots(
+        input=slot, names=names, prefix=None if growing.names else growing.prefix, min=growing.min,
+        as_list=get_origin(base) is list,
+    )  # fmt: skip
+    options: JsonObject = {"tooltip": growing.tooltip} if growing.tooltip else {}
+    return InputSpec(name=name, type="COMFY_AUTOGROW_V3", group=group, options=options, slots=slots)
+
+
+def _typed_dicts(base: object) -> list[object]:
+    """The members of a union of TypedDict classes, ``None`` left out; nothing when it is another type."""
+    union = get_args(base) if get_origin(base) in (Union, types.UnionType) else (base,)
+    members = [member for member in union if member is not type(None)]
+    return members if all(typing.is_typeddict(member) for member in members) else []
+
+
+def _branching_input(
+    id: str, name: str, members: list[object], markers: list[object], group: typing.Literal["required", "optional"]
+) -> InputSpec:
+    branches: dict[str, list[InputSpec]] = {}
+    for member in members:
+        hints = _hints(member, id)
+        choice = hints.pop(name, None)
+        if get_origin(choice) is not typing.Literal:
+            raise NodeDefinitionError(
+                f"Node {id!r}: {member!r} does not say which choice of {name!r} it belongs to.",
+                hint=f"Give it a field '{name}: Literal[\"the choice\"]'.",
+            )
+        fields = [
+            _input(id, field, *_field(hint, total=getattr(member, "__total__", True))) for field, hint in hints.items()
+        ]
+        for key in get_args(choice):
+            if branches.setdefault(str(key), fields) is not fields:
+                raise NodeDefinitionError(f"Node {id!r}: {name!r} has the choice {key!r} twice.")
+    tooltip = next((m.tooltip for m in markers if isinstance(m, Choice)), None)
+    options: JsonObject = {"tooltip": tooltip} if tooltip else {}
+    choices: list[Json] = list(branches)
+    return InputSpec(
+        name=name, type="COMFY_DYNAMICCOMBO_V3", group=group, options=options, choices=choices, branches=branches
+    )
+
+
+def _field(hint: object, *, total: bool) -> tuple[object, object]:
+    """A field of a TypedDict as annotation and default of a parameter: what need not be there has one."""
+    origin = get_origin(hint)
+    if origin in (typing.Required, typing.NotRequired):
+        return get_args(hint)[0], MISSING if origin is typing.Required else None
+    return hint, MISSING if total else None
 
 
 OPTION_NAMES = {
@@ -278,8 +377,15 @@ def _output(id: str, hint: object) -> OutputSpec:
     if get_origin(base) is list and not any(isinstance(m, (Socket, Widget)) for m in markers):
         base, inner = _unwrap(get_args(base)[0])
         markers, is_list = [*markers, *inner], True
-    marker = next((m for m in markers if isinstance(m, (Socket, Widget))), None) or PLAIN_TYPES.get(base)
-    wire = out.type or (marker.type if isinstance(marker, Socket) else marker.wire_type if marker else None)
+    match = base.__name__ if isinstance(base, TypeVar) else None
+    if any(isinstance(m, Socket) and m.wildcard for m in markers):
+        match = ""
+    wire = out.type or (_types_of(base, markers) if isinstance(base, TypeVar) else _wire_type(base, markers))
     if wire is None:
         raise NodeDefinitionError(f"Node {id!r}: an output has a type that is no socket: {base!r}.")
-    return OutputSpec(type=wire, name=out.name or wire, is_list=is_list, tooltip=out.tooltip)
+    return OutputSpec(type=wire, name=out.name or wire, is_list=is_list, tooltip=out.tooltip, match=match)
+
+
+def _wire_type(base: object, markers: list[object]) -> str | None:
+    marker = next((m for m in markers if isinstance(m, (Socket, Widget))), None) or PLAIN_TYPES.get(base)
+    return marker.type if isinstance(marker, Socket) else marker.wire_type if marker else None

@@ -16,6 +16,24 @@ The class form is for nodes with state or extra methods: ``run`` is the function
 that are needed now (those not known yet arrive as ``None``); ``fingerprint`` gives a value that changes when the
 node must run again (NaN: always); ``validate`` checks constants before the prompt is accepted and returns ``True`` or
 a text that says what is wrong. The instance lives as long as the node stays in the worker's cache.
+
+Inputs may depend on each other. A union of ``TypedDict`` classes, each with a ``Literal`` under the parameter's name,
+is a choice that brings its own inputs; ``Annotated[dict[str, Image], Growing("image")]`` or ``list[Image]`` a group
+of inputs that grows; a ``TypeVar`` stands for inputs and outputs that have one type::
+
+    T = TypeVar("T")
+
+    class ToSize(TypedDict):
+        how: Literal["to size"]
+        width: Annotated[int, Int(default=512, min=1)]
+
+    class ByFactor(TypedDict):
+        how: Literal["by factor"]
+        factor: float
+
+    @node("Resize")
+    def resize(image: T, how: ToSize | ByFactor) -> T:
+        return scaled(image, how["factor"]) if how["how"] == "by factor" else ...
 """
 
 from __future__ import annotations
@@ -36,6 +54,19 @@ C = TypeVar("C", bound=type)
 InputGroup: TypeAlias = Literal["required", "optional", "hidden"]
 
 
+class Slots(msgspec.Struct, kw_only=True):
+    """The inputs of a growing group: all names, what each is like, how many of the first must be there.
+
+    ``prefix`` is set when the names are counted; ``as_list``: the function gets a list, else a mapping by name.
+    """
+
+    input: InputSpec
+    names: list[str]
+    prefix: str | None = None
+    min: int = 1
+    as_list: bool = False
+
+
 class InputSpec(msgspec.Struct, kw_only=True):
     """One input of a node.
 
@@ -43,6 +74,10 @@ class InputSpec(msgspec.Struct, kw_only=True):
     ``source`` names a list that the storage resolves (``kinds`` narrows files of the input folder, ``choices`` are
     then appended to it); ``as_list`` writes the choices where the type stands; ``options`` are shown to clients as
     they are, ``None`` leaves them out.
+
+    ``branches`` of a choice: value -> the inputs that it brings; ``slots`` of a growing group: its inputs. ``match``
+    names the type template that this input shares with others (``type`` is then what it may stand for), ``""`` says
+    that ``*`` is a wildcard here; without it types are compared as texts.
     """
 
     name: str
@@ -55,6 +90,9 @@ class InputSpec(msgspec.Struct, kw_only=True):
     options: JsonObject | None = None
     lazy: bool = False
     raw_link: bool = False
+    branches: dict[str, list[InputSpec]] | None = None
+    slots: Slots | None = None
+    match: str | None = None
 
     def has_default(self) -> bool:
         """Whether the options name a default value."""
@@ -62,12 +100,13 @@ class InputSpec(msgspec.Struct, kw_only=True):
 
 
 class OutputSpec(msgspec.Struct, kw_only=True):
-    """One output of a node."""
+    """One output of a node; ``match`` as in :class:`InputSpec`."""
 
     type: str
     name: str
     is_list: bool = False
     tooltip: str | None = None
+    match: str | None = None
 
 
 class NodeSpec(msgspec.Struct, kw_only=True):
@@ -283,6 +322,7 @@ __all__ = [
     "NodeSpec",
     "OutputSpec",
     "Result",
+    "Slots",
     "definition_of",
     "node",
 ]

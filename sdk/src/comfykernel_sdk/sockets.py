@@ -27,7 +27,9 @@ else:
 class Socket:
     """Marks an annotation as a wire type. ``type`` may be several, separated by commas, or ``"*"`` for any.
 
-    ``options`` are shown to clients as they are; ``bare`` leaves the options out of object_info altogether.
+    ``options`` are shown to clients as they are; ``bare`` leaves the options out of object_info altogether. Types are
+    compared as texts; with ``wildcard`` the type ``*`` fits every other. On a ``TypeVar`` it names the types that the
+    variable may stand for.
     """
 
     type: str
@@ -38,6 +40,22 @@ class Socket:
     force_input: bool = False
     options: JsonObject = field(default_factory=dict)
     bare: bool = True
+    wildcard: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Growing:
+    """Inputs that clients add as they fill them: on ``dict[str, Image]`` (by name) or ``list[Image]`` (in order).
+
+    They are called ``prefix0``, ``prefix1`` and so on, at most ``max`` (1 to 100), or have these ``names``. The first
+    ``min`` must be there, unless the item's type takes ``None``; gaps between the others are fine.
+    """
+
+    prefix: str = ""
+    names: tuple[str, ...] = ()
+    min: int = 1
+    max: int = 10
+    tooltip: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -239,7 +257,7 @@ ClipVision: TypeAlias = Annotated[Any, Socket("CLIP_VISION")]
 Noise: TypeAlias = Annotated[Any, Socket("NOISE")]
 Guider: TypeAlias = Annotated[Any, Socket("GUIDER")]
 Sampler: TypeAlias = Annotated[Any, Socket("SAMPLER")]
-AnyValue: TypeAlias = Annotated[object, Socket("*")]
+AnyValue: TypeAlias = Annotated[object, Socket("*", wildcard=True)]
 
 UniqueId: TypeAlias = Annotated[str, Hidden("UNIQUE_ID")]
 PromptGraph: TypeAlias = Annotated[dict[str, Json] | None, Hidden("PROMPT")]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Final, final
 
+from comfykernel_sdk.dynamic import active_inputs, all_inputs, is_dynamic
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
 
     from comfykernel_sdk.nodes import NodeDefinition
 
@@ -27,17 +29,31 @@ class NodeClass:
         self.id = spec.id
         self.hidden = tuple((i.name, i.type) for i in spec.inputs if i.group == "hidden" and i.type in FILLED_BY_ENGINE)
         engine_filled = {name for name, _ in self.hidden}
-        self.declared = frozenset(i.name for i in spec.inputs if i.name not in engine_filled)
-        self.raw = frozenset(i.name for i in spec.inputs if i.raw_link)
+        inputs = list(all_inputs(spec.inputs))
+        self.dynamic = is_dynamic(spec.inputs)
+        self.declared = frozenset(i.name for i in inputs if i.name not in engine_filled)
+        self.raw = frozenset(i.name for i in inputs if i.raw_link)
         # Without a check nobody would ever ask for a lazy input.
-        self.lazy = frozenset(i.name for i in spec.inputs if i.lazy) if definition.check_lazy else frozenset()
+        self.lazy = frozenset(i.name for i in inputs if i.lazy) if definition.check_lazy else frozenset()
         self.list_outputs = tuple(o.is_list for o in spec.outputs)
-        self.fingerprint_takes = _parameters(definition.fingerprint)
-        self.lazy_takes = _parameters(definition.check_lazy)
+        self.fingerprint_takes = self._taken_by(definition.fingerprint)
+        self.lazy_takes = self._taken_by(definition.check_lazy)
         kinds = {kind for _, kind in self.hidden}
         self.knows_its_id = bool(kinds & {"UNIQUE_ID", "DYNPROMPT"})
         self.flow_control = bool(self.raw) or "DYNPROMPT" in kinds
         self.in_signature = (spec.id, spec.distribution, spec.version)
+
+    def declared_with(self, given: Mapping[str, object]) -> Collection[str]:
+        """Names of the inputs that a node with these values has: less than ``declared`` when some depend on others."""
+        if not self.dynamic:
+            return self.declared
+        return {i.name for i in active_inputs(self.spec.inputs, given) if i.slots is None} & self.declared
+
+    def _taken_by(self, function: Callable[..., object] | None) -> frozenset[str] | None:
+        names = _parameters(function)
+        if names is None or not self.dynamic:
+            return names
+        return names | {name for name in self.declared if name.partition(".")[0] in names}
 
 
 def _parameters(function: Callable[..., object] | None) -> frozenset[str] | None:

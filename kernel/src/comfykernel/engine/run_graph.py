@@ -41,9 +41,11 @@ class Vertex:
         sources: dict[str, None] = {}
         lazy: dict[str, None] = {}
         inputs = node.get("inputs")
-        for name, value in inputs.items() if isinstance(inputs, dict) else ():
+        inputs = inputs if isinstance(inputs, dict) else {}
+        declared = node_class.declared_with(inputs)
+        for name, value in inputs.items():
             if is_link(value):
-                if name not in node_class.declared and not node_class.spec.accepts_any_input:
+                if name not in declared and not node_class.spec.accepts_any_input:
                     continue
                 source = str(value[0])
                 (lazy if name in node_class.lazy else sources)[source] = None
@@ -51,7 +53,7 @@ class Vertex:
                     self.constants[name] = [value]
                 else:
                     self.links.append((name, source, int(value[1])))  # type: ignore[arg-type]
-            elif name in node_class.declared or node_class.spec.accepts_any_constant:
+            elif name in declared or node_class.spec.accepts_any_constant:
                 self.constants[name] = [_unwrapped(value)]
         self.strong = tuple(sources)
         """Ids of the nodes that must have run before this one."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from comfykernel_sdk.dynamic import active_inputs
 from comfykernel_sdk.errors import InvalidPrompt
 from comfykernel_sdk.graph import Graph, links_of
 from comfykernel_sdk.json_types import Json, JsonObject
@@ -16,7 +17,7 @@ from ._node import BrokenLink, Checked, Choices, check_node
 from ._values import input_config, node_error
 
 if TYPE_CHECKING:
-    from comfykernel_sdk.nodes import NodeSpec
+    from comfykernel_sdk.nodes import InputSpec, NodeSpec
 
 Ask: TypeAlias = Callable[[list[ValidationQuestion]], Awaitable[list[ValidationAnswer]]]
 """Asks the nodes' own validators, in a worker."""
@@ -106,7 +107,7 @@ class PromptCheck:
         """Check everything below the wanted outputs, validators included."""
         for id in self._collect(wanted):
             try:
-                self.checked[id] = check_node(self.graph, self.specs, id, self.choices)
+                self.checked[id] = check_node(self.graph, self.specs, id, self.choices, self.checked)
                 self.errors[id] = self.checked[id].errors
             except BrokenLink as error:
                 self.raised[id] = {"exception_message": str(error), "exception_type": "KeyError", "traceback": []}
@@ -139,11 +140,17 @@ class PromptCheck:
         return order
 
     def _sources(self, id: str) -> list[tuple[str, str]]:
-        spec = self.specs[str(self.graph[id]["class_type"])]
-        declared = {i.name for i in spec.inputs}
+        declared = {i.name for i in self._active(id)}
         found = [(n, s) for n, s, _ in links_of(self.graph[id]) if s in self.graph and n in declared]
         self._below[id] = [s for _, s in found]
         return found
+
+    def _active(self, id: str) -> list[InputSpec]:
+        """The inputs that a node has with the values it got."""
+        given = self.graph[id].get("inputs")
+        return active_inputs(
+            self.specs[str(self.graph[id]["class_type"])].inputs, given if isinstance(given, dict) else {}
+        )
 
     def _report_cycle(self, path: list[str], back_to: str, name: str) -> None:
         circle = [*path[path.index(back_to) :], back_to]
@@ -157,18 +164,21 @@ class PromptCheck:
         if spec.validates is None or id in self.raised:
             return None
         checked = self.checked[id]
-        takes_any = "*" in spec.validates
-        constants: JsonObject = {
-            name: None if isinstance(value, list) else value
-            for name, value in checked.inputs.items()
-            if (takes_any or name in spec.validates) and (declared := spec.input(name)) and declared.group != "hidden"
-        }
+        seen = {name: checked.inputs[name] for name in self._seen_by_validator(id)}
+        constants: JsonObject = {name: None if isinstance(value, list) else value for name, value in seen.items()}
         return ValidationQuestion(
             node_id=id,
             class_type=spec.id,
             constants=constants,
             input_types=checked.linked_types if spec.checks_types else {},
         )
+
+    def _seen_by_validator(self, id: str) -> list[str]:
+        """Names of the given inputs that a node's own validator takes, in their order."""
+        taken = self.specs[str(self.graph[id]["class_type"])].validates or []
+        active = {i.name for i in self._active(id) if i.group != "hidden"}
+        given = self.checked[id].inputs
+        return [n for n in given if n in active and ("*" in taken or n in taken or n.partition(".")[0] in taken)]
 
     def _take_answer(self, answer: ValidationAnswer) -> None:
         id = answer.node_id
@@ -178,10 +188,8 @@ class PromptCheck:
         if answer.result is True:
             return
         spec = self.specs[str(self.graph[id]["class_type"])]
-        inputs = self.checked[id].inputs
-        names = [n for n in inputs if spec.input(n)] if "*" in (spec.validates or []) else [
-            n for n in spec.validates or [] if n in inputs
-        ]  # fmt: skip
+        # Of a choice or a growing group the validator sees the whole, so it is the whole that is wrong.
+        names = dict.fromkeys(n if spec.input(n) else n.partition(".")[0] for n in self._seen_by_validator(id))
         for name in [*names, *(["input_types"] if spec.checks_types else [])]:
             details = name if answer.result is False else f"{name} - {answer.result}"
             self.errors[id].append(
@@ -218,7 +226,7 @@ class PromptCheck:
         if is_output:
             return [node_error("exception_during_validation", "Exception when validating node", message, extra)]
         consumer, name = self.consumer[id]
-        declared = self.specs[str(self.graph[consumer]["class_type"])].input(name)
+        declared = next((i for i in self._active(consumer) if i.name == name), None)
         extra = {
             "input_name": name,
             "input_config": input_config(declared, self.choices(declared)) if declared else None,

@@ -97,3 +97,22 @@ def choice_error(spec: InputSpec, choices: list[Json], value: Json) -> JsonObjec
 def fits(received: str, wanted: str) -> bool:
     """Whether an output of one type may be linked to an input of another; both may name several types."""
     return received == wanted or bool(set(received.split(",")) & set(wanted.split(",")))
+
+
+def shared_types(one: str, other: str) -> str:
+    """The types that two lists of types share, ``""`` when there is none; ``*`` stands for every type."""
+    if "*" in (one, other):
+        return other if one == "*" else one
+    return ",".join(type for type in one.split(",") if type in other.split(","))
+
+
+def unknown_slots(group: InputSpec, given: JsonObject) -> list[JsonObject]:
+    """An error for each given name that belongs to a growing group but is none of its slots."""
+    names = group.slots.names if group.slots else []
+    known, errors = {f"{group.name}.{name}" for name in names}, []
+    for name in given:
+        if name not in known and (name == group.name or name.startswith(f"{group.name}.")):
+            details = f"{name}: {group.name} takes {group.name}.{names[0]} to {group.name}.{names[-1]}"
+            extra: JsonObject = {"input_name": name, "input_config": input_config(group, None)}
+            errors.append(node_error("unknown_input", "This growing group has no such input", details, extra))
+    return errors
