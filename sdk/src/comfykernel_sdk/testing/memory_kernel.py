@@ -6,14 +6,19 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ..jobs import PromptRequest
 from ..settings import Settings
 from .engine_door import make_engine
 from .in_process import InProcessScheduler
 from .memory_storage import MemoryStorage
+from .running import run_coroutine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from ..graph import Graph
+    from ..jobs import Job
+    from ..json_types import JsonObject
     from ..scheduler import Scheduler
     from ..storage import Storage
     from ..transport import Kernel
@@ -38,3 +43,29 @@ async def kernel_in_memory(
     kernels = import_module("comfykernel.in_memory")
     async with kernels.running_kernel(settings, storage, scheduler) as kernel:
         yield kernel
+
+
+def run_prompt(
+    graph: Graph,
+    *,
+    nodes: Iterable[object] | None = None,
+    settings: Settings | None = None,
+    storage: Storage | None = None,
+    extra_data: JsonObject | None = None,
+) -> Job:
+    """Submit a prompt to a kernel in memory, as a client does, and wait for its end; ``job.outcome`` tells all.
+
+    Raises:
+        InvalidPrompt: the kernel refuses it, with the errors of its nodes.
+    """
+
+    async def run() -> Job:
+        async with kernel_in_memory(nodes, settings=settings, storage=storage) as kernel:
+            submitted = await kernel.submit(PromptRequest(graph=graph, extra_data=extra_data or {}))
+            async for _ in kernel.replay(submitted.prompt_id):
+                pass
+            job = await kernel.job(submitted.prompt_id)
+            assert job is not None
+            return job
+
+    return run_coroutine(run())

@@ -1,4 +1,4 @@
-"""Fixtures for tests of node packs, loaded by pytest when the sdk is installed: ``run_node`` and ``run_graph``.
+"""Fixtures for tests of node packs, loaded by pytest when the sdk is installed.
 
 Light at import: every pytest run of the environment loads it.
 """
@@ -9,28 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .callers import RunGraph, RunNode, RunPrompt
+
 if TYPE_CHECKING:
-    from .running import GraphRun, NodeRun
+    from .memory_storage import MemoryStorage
 
-
-class RunNode:
-    """Callable as :func:`comfykernel_sdk.testing.run_node`."""
-
-    def __call__(self, node: object, /, **inputs: object) -> NodeRun:
-        """Call one node with these inputs."""
-        from .running import run_node
-
-        return run_node(node, **inputs)  # type: ignore[arg-type]
-
-
-class RunGraph:
-    """Callable as :func:`comfykernel_sdk.testing.run_graph`."""
-
-    def __call__(self, graph: dict[str, dict[str, object]], **options: object) -> GraphRun:
-        """Run a graph with a fresh engine."""
-        from .running import run_graph
-
-        return run_graph(graph, **options)  # type: ignore[arg-type]
+__all__ = ["RunGraph", "RunNode", "RunPrompt"]
 
 
 @pytest.fixture
@@ -43,3 +27,17 @@ def run_node() -> RunNode:
 def run_graph() -> RunGraph:
     """Runs a graph: ``run_graph(graph, nodes=[my_node]).ui``."""
     return RunGraph()
+
+
+@pytest.fixture
+def run_prompt() -> RunPrompt:
+    """Submits a prompt as a client does, validation included: ``run_prompt(graph, nodes=[my_node]).outcome``."""
+    return RunPrompt()
+
+
+@pytest.fixture
+def memory_storage() -> MemoryStorage:
+    """An empty storage for the ``storage=`` of the other fixtures: input, output, models, users, jobs."""
+    from .memory_storage import MemoryStorage
+
+    return MemoryStorage()
