@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, final
 
 from comfykernel_sdk.events import (
     PASSING,
@@ -31,11 +31,16 @@ FLUSH_S: Final = 0.1
 """Seconds that kept events may wait in memory; what a crash can lose of a job's log (never of its state)."""
 
 
-class Running(NamedTuple):
-    """What the bus knows of a job that is not over."""
+@final
+class OpenJob:
+    """What the bus knows of a job that is not over: whose it is, and the number of its last event."""
 
-    client_id: str | None
-    user: str
+    __slots__ = ("client_id", "number", "user")
+
+    def __init__(self, client_id: str | None, user: str, number: int) -> None:
+        self.client_id = client_id
+        self.user = user
+        self.number = number
 
 
 class BusSubscription:
@@ -58,7 +63,8 @@ class BusSubscription:
                 return
             self._queue = kept
         self._queue.append(event)
-        self._ready.set()
+        if not self._ready.is_set():
+            self._ready.set()
 
     def close(self) -> None:
         """Stop listening; events that wait are still given out."""
@@ -84,47 +90,47 @@ class Bus:
     def __init__(self, store: JobStore, listener: Callable[[BusEvent], None] | None = None) -> None:
         self._store = store
         self._listener = listener
-        self._subscriptions: list[BusSubscription] = []
-        self._jobs: dict[str, Running] = {}
-        self._numbers: dict[str, int] = {}
+        self._subscriptions: tuple[BusSubscription, ...] = ()
+        self._jobs: dict[str, OpenJob] = {}
         self._unsaved: dict[str, list[NumberedEvent]] = {}
         self._flusher: asyncio.Task[None] | None = None
 
     def open_job(self, job: Job, *, last_number: int = 0) -> None:
         """Begin (or, after a restart, go on) numbering the events of a job."""
-        self._jobs[job.prompt_id] = Running(job.client_id, job.user)
-        self._numbers[job.prompt_id] = last_number
+        self._jobs[job.prompt_id] = OpenJob(job.client_id, job.user, last_number)
 
     def forget(self, prompt_id: str) -> None:
         """The job will have no more events."""
         self._jobs.pop(prompt_id, None)
-        self._numbers.pop(prompt_id, None)
 
     def subscribe(self, limit: int) -> BusSubscription:
         """A new listener."""
-        subscription = BusSubscription(limit, self._subscriptions.remove)
-        self._subscriptions.append(subscription)
+        subscription = BusSubscription(limit, self._remove)
+        self._subscriptions = (*self._subscriptions, subscription)
         return subscription
 
-    def publish(self, event: Event | QueueChanged) -> None:
-        """Number, keep and pass on an event; one of a job that is not open is passed on unnumbered."""
-        if isinstance(event, QueueChanged):
-            self._pass_on(BusEvent(event))
-            return
+    def _remove(self, subscription: BusSubscription) -> None:
+        self._subscriptions = tuple(each for each in self._subscriptions if each is not subscription)
+
+    def announce_queue(self, remaining: int) -> None:
+        """Pass on how many jobs wait or run."""
+        self._pass_on(BusEvent(QueueChanged(queue_remaining=remaining)))
+
+    def publish(self, event: Event, *, is_kept: bool = False) -> None:
+        """Number, keep and pass on an event of an open job; ``is_kept``: it is in the store already."""
         job = self._jobs.get(event.prompt_id)
         if job is None:
             log.debug("An event of job %s came after its end: %s", event.prompt_id, type(event).__name__)
             return
-        number = self._numbers[event.prompt_id] + 1
-        self._numbers[event.prompt_id] = number
-        if not isinstance(event, PASSING):
+        job.number = number = job.number + 1
+        if not is_kept and not isinstance(event, PASSING):
             self._unsaved.setdefault(event.prompt_id, []).append(NumberedEvent(number, event))
             if self._flusher is None:
                 self._flusher = asyncio.create_task(self._flush_soon())
         self._pass_on(BusEvent(event, number, job.client_id, job.user))
 
     def _pass_on(self, event: BusEvent) -> None:
-        for subscription in list(self._subscriptions):
+        for subscription in self._subscriptions:
             subscription.offer(event)
         if self._listener is not None:
             self._listener(event)

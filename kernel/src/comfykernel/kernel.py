@@ -6,15 +6,21 @@ import asyncio
 import hashlib
 import itertools
 import logging
-import uuid
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from comfykernel_sdk.errors import Conflict, Unavailable
-from comfykernel_sdk.events import ExecutionFailed, ExecutionInterrupted, JobFinished, JobQueued, QueueChanged, now_ms
-from comfykernel_sdk.jobs import Job, JobState, Outcome, PromptRequest, Submission
+from comfykernel_sdk.events import (
+    ExecutionFailed,
+    ExecutionInterrupted,
+    JobFinished,
+    JobQueued,
+    NumberedEvent,
+    now_ms,
+)
+from comfykernel_sdk.jobs import Job, JobState, Outcome, PromptRequest, Submission, new_prompt_id
 
 from . import __version__
 from .bus import Bus, BusSubscription
@@ -25,7 +31,6 @@ from .validation import Validated, validate_prompt
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 
-    from comfykernel_sdk.events import NumberedEvent
     from comfykernel_sdk.json_types import JsonObject
     from comfykernel_sdk.nodes import NodeSpec
     from comfykernel_sdk.scheduler import Scheduler, WorkerStatus
@@ -115,19 +120,21 @@ class LocalKernel:
         digest = "" if request.idempotency_key is None else _digest(request)
         if (repeated := await self._repeated(request, digest)) is not None:
             return repeated
-        prompt_id = request.prompt_id if request.prompt_id is not None else str(uuid.uuid4())
+        prompt_id = request.prompt_id if request.prompt_id is not None else new_prompt_id()
         if prompt_id in self._submitting or self.queue.find(prompt_id) is not None:
             raise _taken(prompt_id)
         self._submitting.add(prompt_id)
         try:
             validated = await self._validate(request)
-            job = await self._store.add(self._job(request, validated, prompt_id, number, digest))
+            queued = JobQueued(prompt_id=prompt_id, number=float(number))
+            job = self._job(request, validated, prompt_id, number, digest)
+            job = await self._store.add(job, events=[NumberedEvent(1, queued)])
             self._history.clear()
             self.bus.open_job(job)
             self.queue.put(job)
         finally:
             self._submitting.discard(prompt_id)
-        self.bus.publish(JobQueued(prompt_id=prompt_id, number=job.number))
+        self.bus.publish(queued, is_kept=True)
         self.announce_queue()
         return Submission(prompt_id=prompt_id, number=number, node_errors=validated.node_errors)
 
@@ -167,6 +174,7 @@ class LocalKernel:
             self.catalog.choices,
             self.scheduler.validate,
             targets=request.partial_execution_targets,
+            replacements=self.catalog.replacements,
         )
 
     def _job(self, request: PromptRequest, validated: Validated, prompt_id: str, number: float, digest: str) -> Job:
@@ -190,7 +198,7 @@ class LocalKernel:
 
     def announce_queue(self) -> None:
         """Tell everybody how many jobs wait or run."""
-        self.bus.publish(QueueChanged(queue_remaining=len(self.queue)))
+        self.bus.announce_queue(len(self.queue))
 
     def queue_remaining(self) -> int:
         """Number of jobs that wait or run."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -16,8 +17,7 @@ from .group_commit import GroupCommit
 from .readers import Readers
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     import filelock
@@ -60,10 +60,12 @@ class SqliteJobStore:
             stack.pop_all()
             return cls(lock, GroupCommit(connection), readers)
 
-    async def add(self, job: Job) -> Job:
-        """Keep a new job and set its ``sequence``; one of the same id that has ended is replaced."""
+    async def add(self, job: Job, *, events: Sequence[NumberedEvent] = ()) -> Job:
+        """Keep a new job with its first events and set its ``sequence``; one of the same id that has ended is
+        replaced."""
         values = job_rows.values_of(job)
-        job.sequence = await self._writer.run(lambda connection: _add(connection, job, values))
+        rows = [(each.number, job_rows.encode(each.event)) for each in events]
+        job.sequence = await self._writer.run(lambda connection: _add(connection, job, values, rows))
         return job
 
     async def get(self, prompt_id: str) -> Job | None:
@@ -84,6 +86,7 @@ class SqliteJobStore:
             prompt_id,
             "state = ?, worker = ?, attempts = ?, started_ms = ?",
             (JobState.RUNNING.value, worker, attempts, started_ms),
+            hurry=False,
         )
 
     async def requeue(self, prompt_id: str, *, attempts: int) -> None:
@@ -99,7 +102,7 @@ class SqliteJobStore:
         await self._change_unfinished(
             prompt_id,
             "state = ?, outcome = ?, ended_ms = ?, secrets = NULL,"
-            " end_rank = (SELECT coalesce(max(end_rank), 0) + 1 FROM jobs)",
+            " end_rank = (SELECT coalesce(max(end_rank), 0) + 1 FROM jobs WHERE end_rank IS NOT NULL)",
             (outcome.status, job_rows.encode(outcome), ended_ms),
         )
 
@@ -179,7 +182,9 @@ class SqliteJobStore:
     async def _count(self, statement: str, *values: object) -> int:
         return await self._readers.run(lambda connection: int(connection.execute(statement, values).fetchone()[0]))
 
-    async def _change_unfinished(self, prompt_id: str, assignments: str, values: tuple[object, ...]) -> None:
+    async def _change_unfinished(
+        self, prompt_id: str, assignments: str, values: tuple[object, ...], *, hurry: bool = True
+    ) -> None:
         statement = f"UPDATE jobs SET {assignments} WHERE prompt_id = ? AND ended_ms IS NULL"
 
         def change(connection: sqlite3.Connection) -> None:
@@ -189,10 +194,21 @@ class SqliteJobStore:
                 raise NotFound(f"There is no job {prompt_id}.", type="unknown_job")
             raise Conflict(f"Job {prompt_id} has ended already.", type="job_ended")
 
-        await self._writer.run(change)
+        await self._writer.run(change, savepoint=False, hurry=hurry)
 
 
-def _add(connection: sqlite3.Connection, job: Job, values: tuple[object, ...]) -> int:
+def _add(connection: sqlite3.Connection, job: Job, values: tuple[object, ...], events: list[tuple[int, bytes]]) -> int:
+    try:
+        sequence = int(connection.execute(job_rows.INSERT_JOB, values).lastrowid or 0)
+    except sqlite3.IntegrityError:
+        sequence = _replace_ended(connection, job, values)
+    if events:
+        connection.executemany("INSERT INTO events VALUES (?, ?, ?)", [(sequence, *event) for event in events])
+    return sequence
+
+
+def _replace_ended(connection: sqlite3.Connection, job: Job, values: tuple[object, ...]) -> int:
+    """Add a job though its id or its idempotency key is known."""
     state = _state(connection, job.prompt_id)
     if state is not None:
         if not state.ended:

@@ -57,7 +57,13 @@ ORDER_OF_ENDS: Final = (
     "CREATE INDEX jobs_end_rank ON jobs (end_rank)",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (JOBS, EVENTS, ORDER_OF_ENDS)
+# A job that waits has no rank yet: its insertion need not touch this index.
+RANKS_OF_ENDED: Final = (
+    "DROP INDEX jobs_end_rank",
+    "CREATE INDEX jobs_end_rank ON jobs (end_rank) WHERE end_rank IS NOT NULL",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (JOBS, EVENTS, ORDER_OF_ENDS, RANKS_OF_ENDED)
 """Step ``n`` (from 0) makes format ``n + 1`` out of format ``n``; the format is SQLite's ``user_version``."""
 
 
