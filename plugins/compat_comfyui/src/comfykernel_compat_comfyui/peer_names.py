@@ -66,7 +66,7 @@ class PeerNameFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 def _lookup(module: ModuleType, name: str) -> Callable[[str], object]:
     """Stands for what a shim lacks: a submodule that nobody imported yet, or nothing."""
 
-    def __getattr__(attribute: str) -> object:  # noqa: N807
+    def __getattr__(attribute: str) -> object:
         if attribute.startswith("__"):
             raise AttributeError(attribute)
         if hasattr(module, "__path__"):

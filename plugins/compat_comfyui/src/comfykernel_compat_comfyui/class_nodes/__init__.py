@@ -1,0 +1,1 @@
+"""Nodes written as classes with ``INPUT_TYPES``, ``RETURN_TYPES`` and ``FUNCTION``."""

@@ -1,0 +1,1 @@
+"""Finds node packs, imports them, and keeps those that fail apart from the others."""

@@ -1,0 +1,1 @@
+"""Sampling, models and what is needed around them."""

@@ -1,0 +1,1 @@
+"""Graphs of expansions, blockers, and the progress of nodes."""

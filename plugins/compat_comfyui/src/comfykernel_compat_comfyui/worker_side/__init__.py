@@ -1,0 +1,1 @@
+"""What runs in a worker besides the nodes: the HTTP routes of packs, and answers for the server."""
