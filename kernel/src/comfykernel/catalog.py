@@ -16,6 +16,7 @@ import msgspec
 from comfykernel_sdk.dynamic import all_inputs
 from comfykernel_sdk.errors import NotFound, Unavailable
 from comfykernel_sdk.json_types import Json, JsonObject
+from comfykernel_sdk.nodes import Replacement
 from comfykernel_sdk.scheduler import Catalog
 from comfykernel_sdk.transport import Catalogued
 
@@ -43,6 +44,8 @@ class CatalogKeeper:
         self._rendered: tuple[list[list[str]], Catalogued] | None = None
         self._sources: list[tuple[str, tuple[str, ...]]] = []
         self._problem = ""
+        self.replacements: dict[str, Replacement] = {}
+        """Node id that is gone -> the first pack's replacement for it."""
         self.catalog = Catalog()
         self._load(fingerprint)
 
@@ -191,4 +194,7 @@ class CatalogKeeper:
         inputs = (i for s in catalog.nodes.values() for i in all_inputs(s.inputs))
         self._sources = sorted({(i.source, tuple(i.kinds)) for i in inputs if i.source is not None})
         self._rendered = None
+        told = [replacement for pack in catalog.packs for replacement in pack.get("replacements") or []]  # type: ignore[union-attr]
+        found = msgspec.convert(told, list[Replacement], strict=False)
+        self.replacements = {r.old: r for r in reversed(found) if r.old not in catalog.nodes}
         self.catalog = catalog

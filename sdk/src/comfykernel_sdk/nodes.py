@@ -38,7 +38,7 @@ of inputs that grows; a ``TypeVar`` stands for inputs and outputs that have one 
 
 from __future__ import annotations
 
-import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, overload
 
@@ -113,8 +113,8 @@ class NodeSpec(msgspec.Struct, kw_only=True):
     """Everything about a node except its code: plain data that crosses processes and is kept on disk.
 
     ``accepts_any_input``: links to inputs that are not declared are handed over too; ``accepts_any_constant``:
-    constants as well. ``validates`` lists the parameter names of the node's own validator (``["*"]`` when it takes any), ``None``
-    without one; ``checks_types`` says that the validator replaces the check of linked types.
+    constants as well. ``validates`` lists the parameter names of the node's own validator (``["*"]`` when it takes
+    any), ``None`` without one; ``checks_types`` says that the validator replaces the check of linked types.
     """
 
     id: str
@@ -144,6 +144,22 @@ class NodeSpec(msgspec.Struct, kw_only=True):
     def input(self, name: str) -> InputSpec | None:
         """The input of this name, or ``None``."""
         return next((i for i in self.inputs if i.name == name), None)
+
+
+class Replacement(msgspec.Struct, frozen=True, kw_only=True):
+    """A node that stands in for one whose id is gone, so that old prompts and workflows go on working.
+
+    ``inputs``: new name -> old name, dotted where they depend on others (``None``: all names are as they were);
+    ``values``: new name -> fixed value; ``outputs``: old index -> new index (``None``: as they were); ``widgets``:
+    names of the old node's widgets in their order, for workflows that store values by position.
+    """
+
+    old: str
+    new: str
+    inputs: dict[str, str] | None = None
+    values: JsonObject = {}
+    outputs: dict[int, int] | None = None
+    widgets: list[str] | None = None
 
 
 class Result(Generic[T]):
@@ -192,10 +208,12 @@ class NodeDefinition(msgspec.Struct, kw_only=True):
 class NodePack:
     """A set of nodes under one name, usually a distribution; what a plugin registers.
 
-    ``web_directory`` is the absolute path of a folder of scripts for the official web page. ``about`` is plain data
-    that a plugin's part in the worker tells its part in the server: members of the catalog's account of the pack, such
-    as ``distribution``, ``version`` or ``error`` (a traceback: why the pack has no nodes) in place of the plugin's own.
-    A pack that ``yields`` leaves names that two packs claim to the other one.
+    ``directory`` is the absolute path of the pack's own folder, in which the official web page finds ``locales``,
+    ``example_workflows`` and ``subgraphs``; ``web_directory`` that of its scripts, by default ``web`` in there.
+    ``about`` is plain data that a plugin's part in the worker tells its part in the server: members of the catalog's
+    account of the pack, such as ``distribution``, ``version`` or ``error`` (a traceback: why the pack has no nodes) in
+    place of the plugin's own. A pack that ``yields`` leaves names that two packs claim to the other one.
+    ``replacements`` name ids that the pack's nodes had before; a node that still has such an id is not replaced.
     """
 
     def __init__(
@@ -203,14 +221,19 @@ class NodePack:
         name: str,
         nodes: Iterable[object] = (),
         *,
+        directory: str | None = None,
         web_directory: str | None = None,
         about: JsonObject | None = None,
         yields: bool = False,
+        replacements: Iterable[Replacement] = (),
     ) -> None:
         self.name = name
-        self.web_directory = web_directory
+        self.directory = directory
+        usual = os.path.join(directory, "web") if directory else ""
+        self.web_directory = web_directory or (usual if os.path.isdir(usual) else None)
         self.about = about or {}
         self.yields = yields
+        self.replacements = list(replacements)
         self.nodes: dict[str, NodeDefinition] = {}
         for item in nodes:
             self.add(item)
@@ -285,13 +308,16 @@ def node(
         id: the class_type in prompts; unique among all packs.
         category: place in the menus, levels separated by ``/``.
         display_name: title shown to people; ``None``: the id.
-        description: shown to people; ``None``: the docstring's first paragraph.
+        description: shown to people; ``None``: the docstring's first paragraph. What its section ``Args:`` says of
+            an input is the input's tooltip, unless the annotation has one.
         output_node: the node is a result by itself, so prompts may end in it.
         input_is_list: the function gets every input as a list (``images: list[Image]``) and is called once.
         volatile: run again at every prompt, though nothing changed.
         version: part of the signature of cached outputs: raise it when results change.
         accepts_any_input: links to inputs that are not declared are handed over too (as ``**kwargs``).
         fingerprint, validate: as the methods of the class form, for functions.
+        python_module: where clients say that the node comes from; ``None``: ``custom_nodes.`` with the pack's name,
+            under which the web page looks for the help pages of a pack.
 
     Raises:
         NodeDefinitionError: the signature has a parameter without annotation, an unknown type or wrong options.
@@ -304,7 +330,7 @@ def node(
             "output_node": output_node, "input_is_list": input_is_list, "volatile": volatile,
             "deprecated": deprecated, "experimental": experimental, "api_node": api_node, "version": version,
             "accepts_any_input": accepts_any_input, "search_aliases": list(search_aliases),
-            "python_module": python_module or inspect.getmodule(target).__name__,  # type: ignore[union-attr]
+            "python_module": python_module or "",
         }  # fmt: skip
         definition = define(target, given, fingerprint=fingerprint, validate=validate)
         target.__comfykernel_node__ = definition  # type: ignore[attr-defined]
@@ -321,6 +347,7 @@ __all__ = [
     "NodePack",
     "NodeSpec",
     "OutputSpec",
+    "Replacement",
     "Result",
     "Slots",
     "definition_of",

@@ -65,7 +65,7 @@ class Catalog(msgspec.Struct, kw_only=True):
 
     nodes: dict[str, NodeSpec] = {}
     packs: list[JsonObject] = []
-    """``{name, distribution, version, nodes, seconds, error, web_directory}`` of every pack."""
+    """``{name, distribution, version, nodes, seconds, error, directory, web_directory, replacements}`` of each."""
     collisions: list[JsonObject] = []
     """``{id, winner, losers}`` where several packs claim one node id."""
     fingerprint: str = ""

@@ -56,14 +56,16 @@ class Registry:
         about: JsonObject = {
             "name": pack.name, "distribution": loaded.distribution, "version": loaded.version,
             "nodes": list(pack.nodes), "seconds": loaded.seconds, "error": loaded.error,
-            "web_directory": str(pack.web_directory) if pack.web_directory else None, **pack.about,
+            "directory": pack.directory, "web_directory": str(pack.web_directory) if pack.web_directory else None,
+            "replacements": msgspec.to_builtins(pack.replacements, str_keys=True), **pack.about,
         }  # fmt: skip
         self.catalog.packs.append(about)
 
     def _add(self, id: str, definition: NodeDefinition, loaded: LoadedPack) -> None:
         spec = definition.spec
         distribution = spec.distribution or loaded.distribution
-        spec = msgspec.structs.replace(spec, id=id, display_name=spec.display_name, distribution=distribution)
+        module = spec.python_module or f"custom_nodes.{loaded.pack.name}"
+        spec = msgspec.structs.replace(spec, id=id, distribution=distribution, python_module=module)
         self.classes[id] = NodeClass(msgspec.structs.replace(definition, spec=spec))
 
     def _report_collision(self, id: str, winner: LoadedPack, loser: LoadedPack) -> None:

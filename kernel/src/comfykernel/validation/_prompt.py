@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -14,10 +14,11 @@ from comfykernel_sdk.json_types import Json, JsonObject
 from comfykernel_sdk.scheduler import ValidationAnswer, ValidationQuestion
 
 from ._node import BrokenLink, Checked, Choices, check_node
+from ._replace import replace_nodes
 from ._values import input_config, node_error
 
 if TYPE_CHECKING:
-    from comfykernel_sdk.nodes import InputSpec, NodeSpec
+    from comfykernel_sdk.nodes import InputSpec, NodeSpec, Replacement
 
 Ask: TypeAlias = Callable[[list[ValidationQuestion]], Awaitable[list[ValidationAnswer]]]
 """Asks the nodes' own validators, in a worker."""
@@ -32,7 +33,13 @@ class Validated(msgspec.Struct):
 
 
 async def validate_prompt(
-    graph: Graph, specs: dict[str, NodeSpec], choices: Choices, ask: Ask, *, targets: list[str] | None = None
+    graph: Graph,
+    specs: dict[str, NodeSpec],
+    choices: Choices,
+    ask: Ask,
+    *,
+    targets: list[str] | None = None,
+    replacements: Mapping[str, Replacement] | None = None,
 ) -> Validated:
     """Check a prompt.
 
@@ -42,10 +49,12 @@ async def validate_prompt(
         choices: gives the allowed values of an input.
         ask: asks the nodes' own validators.
         targets: run only these output nodes; ``None``: all.
+        replacements: class_type that is gone -> the node that stands in for it.
 
     Raises:
         InvalidPrompt: nothing of it can run.
     """
+    graph = replace_nodes(graph, replacements or {})
     _check_classes(graph, specs)
     wanted = [
         id
