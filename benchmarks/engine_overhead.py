@@ -72,7 +72,7 @@ async def engine_us(engine: Engine, graph: Graph, emit: Callable[[Event], None])
 
 
 def pack(event: Event) -> None:
-    encode_frame(Said(event))
+    encode_frame(Said([event]))
 
 
 async def in_the_engine(base: Path) -> list[Figure]:

@@ -29,8 +29,8 @@ TO_WORKER: list[channel.ToWorker] = [
 ]
 FROM_WORKER: list[channel.FromWorker] = [
     channel.Ready(Catalog(fingerprint="f"), DEVICE, "2.0"),
-    channel.Said(ExecutionCached(prompt_id="p", nodes=["1"])),
-    channel.Said(NodePreview(prompt_id="p", place=NodePlace("1", "1"), image=b"\0x", format="PNG")),
+    channel.Said([ExecutionCached(prompt_id="p", nodes=["1"])]),
+    channel.Said([NodePreview(prompt_id="p", place=NodePlace("1", "1"), image=b"\0x", format="PNG")]),
     channel.Ended("p", Outcome(status="done", messages=[("a", {"nan": float("inf")})])),
     channel.Validated(3, [ValidationAnswer(node_id="1", result="text", error={"traceback": []})]),
     channel.Memory(DEVICE, 5, 6),

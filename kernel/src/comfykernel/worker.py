@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from comfykernel_sdk import channel
+from comfykernel_sdk.events import JobEvent, NodePreview
 from comfykernel_sdk.jobs import Outcome
 from comfykernel_sdk.scheduler import Assignment, DeviceStatus
 from comfykernel_sdk.settings import Settings
@@ -29,46 +31,79 @@ from comfykernel_sdk.settings import Settings
 from .engine import Engine, create_engine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from comfykernel_sdk.channel import FromWorker
+    from comfykernel_sdk.events import Event
 
 log = logging.getLogger(__name__)
 
 FD_VARIABLE: Final = "COMFYKERNEL_WORKER_FD"
 SETTINGS_VARIABLE: Final = "COMFYKERNEL_SETTINGS"
 DEVICE_VARIABLE: Final = "COMFYKERNEL_DEVICE"
+UNSENDABLE: Final = (TypeError, ValueError, OverflowError, msgspec.MsgspecError)
+"""What the encoder raises about a value that can't leave the process."""
 
-BATCH_BYTES: Final = 256 * 1024
-"""Frames are joined up to this size before they are sent."""
+EVENTS_AT_ONCE: Final = 200
+"""Events that are sent in one message. More would keep the server's other clients waiting."""
+LINGER_S: Final = 0.001
+"""How long the first event waits for others: quick nodes then wake the sender once for dozens of events."""
 
 
 class Sender:
-    """Sends messages from a thread of its own, in order; what piles up meanwhile is sent in one piece."""
+    """Sends messages and events from a thread of its own, in order; what piles up meanwhile is sent together."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._waiting: SimpleQueue[FromWorker] = SimpleQueue()
+        self._waiting: SimpleQueue[FromWorker | Event] = SimpleQueue()
         threading.Thread(target=self._send_all, name="channel-sender", daemon=True).start()
 
-    def send(self, message: FromWorker) -> None:
-        """Have a message sent soon; never blocks."""
+    def send(self, message: FromWorker | Event) -> None:
+        """Have a message or an event sent soon; never blocks."""
         self._waiting.put(message)
 
     def _send_all(self) -> None:
         try:
             while True:
-                batch = encoded(self._waiting.get())
-                while len(batch) < BATCH_BYTES and not self._waiting.empty():
-                    batch += encoded(self._waiting.get())
-                self._socket.sendall(batch)
+                batch = [self._waiting.get()]
+                if isinstance(batch[0], JobEvent):
+                    time.sleep(LINGER_S)
+                while len(batch) < EVENTS_AT_ONCE and not self._waiting.empty():
+                    batch.append(self._waiting.get())
+                for frame in frames(batch):
+                    self._socket.sendall(frame)
         except OSError:
             end_process(0)
+
+
+def frames(batch: list[FromWorker | Event]) -> Iterator[bytes]:
+    """Messages as frames; events that follow each other share one, previews (which may be large) have their own."""
+    events: list[Event] = []
+    for message in batch:
+        if isinstance(message, JobEvent):
+            events.append(message)
+        if events and (not isinstance(message, JobEvent) or isinstance(message, NodePreview)):
+            yield from frames_of_events(events)
+            events = []
+        if not isinstance(message, JobEvent):
+            yield encoded(message)
+    if events:
+        yield from frames_of_events(events)
+
+
+def frames_of_events(events: list[Event]) -> Iterator[bytes]:
+    """One frame; where an event holds what can't leave the process, one for each of the others."""
+    try:
+        yield channel.encode_frame(channel.Said(events))
+    except UNSENDABLE:
+        yield from (encoded(channel.Said([event])) for event in events)
 
 
 def encoded(message: FromWorker) -> bytes:
     """A frame; a message that holds what can't leave the process is replaced by nothing, or by a failed outcome."""
     try:
         return channel.encode_frame(message)
-    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+    except UNSENDABLE as error:
         log.exception("%s can't be sent to the server", type(message).__name__)
         if isinstance(message, channel.Ended):
             outcome = Outcome(status="failed", reason=f"The outcome can't be sent to the server: {error}")
@@ -109,7 +144,7 @@ class Worker:
 
     async def _run_prompt(self, engine: Engine, assignment: Assignment) -> None:
         send = self._sender.send
-        outcome = await engine.run(assignment, lambda event: send(channel.Said(event)))
+        outcome = await engine.run(assignment, send)
         self._accepted.discard(assignment.prompt_id)
         send(channel.Ended(assignment.prompt_id, outcome))
 

@@ -57,9 +57,9 @@ class Ready(msgspec.Struct, frozen=True, tag_field="type", tag="ready"):
 
 
 class Said(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
-    """From the worker: an event of the job that runs."""
+    """From the worker: events of the job that runs, in their order."""
 
-    event: Event
+    events: list[Event]
 
 
 class Ended(msgspec.Struct, frozen=True, tag_field="type", tag="ended"):

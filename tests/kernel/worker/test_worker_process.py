@@ -68,8 +68,8 @@ class Worker:
         while True:
             message = self.channel.receive()
             self.heard.append(message)
-            wanted = event is None or (isinstance(message, channel.Said) and isinstance(message.event, event))
-            if isinstance(message, kind) and wanted:
+            said = message.events if isinstance(message, channel.Said) else []
+            if isinstance(message, kind) and (event is None or any(isinstance(each, event) for each in said)):
                 return message
 
     def run(self, graph: Graph, prompt_id: str = "p") -> None:
@@ -153,7 +153,7 @@ def test_a_prompt_is_cancelled_before_it_runs(worker: Worker) -> None:
     worker.channel.send(channel.Interrupt("p"))
     ended = [worker.until(channel.Ended) for _ in range(2)]
     assert [(each.prompt_id, each.outcome.status) for each in ended] == [("p", "cancelled"), ("q", "cancelled")]
-    events = [message.event for message in worker.heard if isinstance(message, channel.Said)]
+    events = [event for message in worker.heard if isinstance(message, channel.Said) for event in message.events]
     assert [event.prompt_id for event in events if isinstance(event, NodeStarted)] == ["p"]
 
 

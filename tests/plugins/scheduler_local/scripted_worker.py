@@ -68,7 +68,7 @@ class ScriptedWorker:
         self.channel.send(message)
 
     def say(self, event: Event) -> None:
-        self.send(Said(event))
+        self.send(Said([event]))
 
     def read(self) -> None:
         while True:

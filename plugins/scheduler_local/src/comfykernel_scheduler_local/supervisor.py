@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from comfykernel_sdk.channel import FromWorker
+    from comfykernel_sdk.events import Event
     from comfykernel_sdk.scheduler import Assignment, SchedulerHost, ValidationAnswer, ValidationQuestion
 
     State = Literal["starting", "idle", "busy", "stopping", "restarting", "failed"]
@@ -243,14 +244,13 @@ class Supervisor:
             except EOFError:
                 return
             self._hear(message, process)
+            # What a busy worker says must not keep everybody else waiting.
+            await asyncio.sleep(0)
 
     def _hear(self, message: FromWorker, process: WorkerProcess) -> None:
         match message:
-            case Said(event):
-                job = self._job
-                if job is not None and job.prompt_id == event.prompt_id and not job.ended.done():
-                    job.hear(event)
-                    self._host.emit(event)
+            case Said(events):
+                self._pass_on(events)
             case Ended(prompt_id, outcome):
                 if self._job is not None and self._job.prompt_id == prompt_id:
                     self._job.end(outcome)
@@ -263,6 +263,14 @@ class Supervisor:
             case Memory():
                 self._memory = message
                 self._host.report_worker(self.status())
+
+    def _pass_on(self, events: list[Event]) -> None:
+        """Hand events of the job that runs to the kernel; those of another come too late."""
+        job = self._job
+        for event in events:
+            if job is not None and job.prompt_id == event.prompt_id and not job.ended.done():
+                job.hear(event)
+                self._host.emit(event)
 
     def _welcome(self, message: Ready, process: WorkerProcess) -> None:
         self.ready = True
