@@ -20,7 +20,7 @@ from comfykernel_sdk.events import (
     NumberedEvent,
     now_ms,
 )
-from comfykernel_sdk.jobs import Job, JobState, Outcome, PromptRequest, Submission, new_prompt_id
+from comfykernel_sdk.jobs import EndedOrder, Job, JobState, Outcome, PromptRequest, Submission, new_prompt_id
 
 from . import __version__
 from .bus import Bus, BusSubscription
@@ -53,7 +53,7 @@ LONGEST_KEPT_ANSWER: Final = 500
 TRIM_EVERY: Final = 50
 """Jobs that may end before the oldest beyond ``jobs.keep_history`` are deleted."""
 
-Ended = tuple[int | None, int, bool, str | None]
+Ended = tuple[int | None, int, bool, EndedOrder, str | None, tuple[JobState, ...] | None, str | None]
 
 
 def no_hook(name: str, **arguments: object) -> list[object]:
@@ -129,7 +129,7 @@ class LocalKernel:
             queued = JobQueued(prompt_id=prompt_id, number=float(number))
             job = self._job(request, validated, prompt_id, number, digest)
             job = await self._store.add(job, events=[NumberedEvent(1, queued)])
-            self._history.clear()
+            self._history = {}
             self.bus.open_job(job)
             self.queue.put(job)
         finally:
@@ -247,23 +247,41 @@ class LocalKernel:
         return self.queue.find(prompt_id) or await self._store.get(prompt_id)
 
     async def history(
-        self, *, limit: int | None = None, offset: int = 0, newest_first: bool = False, user: str | None = None
+        self,
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+        newest_first: bool = False,
+        order: EndedOrder = "end",
+        user: str | None = None,
+        states: tuple[JobState, ...] | None = None,
+        workflow_id: str | None = None,
     ) -> list[Job]:
-        """Ended jobs by the time of their end."""
-        question = (limit, offset, newest_first, user)
-        known = self._history.get(question)
-        if known is not None:
+        """Ended jobs, the lowest of ``order`` first unless told otherwise."""
+        question = (limit, offset, newest_first, order, user, states, workflow_id)
+        # What ends while the store is asked replaces the dictionary: the answer that lacks it is not kept.
+        kept = self._history
+        if (known := kept.get(question)) is not None:
             return known
-        jobs = await self._store.ended(limit=limit, offset=offset, newest_first=newest_first, user=user)
+        jobs = await self._store.ended(
+            limit=limit, offset=offset, newest_first=newest_first,
+            order=order, user=user, states=states, workflow_id=workflow_id,
+        )  # fmt: skip
         if len(jobs) <= LONGEST_KEPT_ANSWER:
-            while len(self._history) >= KEPT_HISTORY_ANSWERS:
-                self._history.pop(next(iter(self._history)))
-            self._history[question] = jobs
+            while len(kept) >= KEPT_HISTORY_ANSWERS:
+                kept.pop(next(iter(kept)))
+            kept[question] = jobs
         return jobs
 
-    async def count_history(self, *, user: str | None = None) -> int:
-        """How many ended jobs are kept."""
-        return await self._store.count_ended(user=user)
+    async def count_history(
+        self,
+        *,
+        user: str | None = None,
+        states: tuple[JobState, ...] | None = None,
+        workflow_id: str | None = None,
+    ) -> int:
+        """How many of them are kept."""
+        return await self._store.count_ended(user=user, states=states, workflow_id=workflow_id)
 
     async def delete_history(self, prompt_ids: list[str], *, user: str | None = None) -> None:
         """Forget ended jobs; unknown ids are ignored."""
@@ -271,12 +289,12 @@ class LocalKernel:
             jobs = [await self._store.get(id) for id in prompt_ids]
             prompt_ids = [j.prompt_id for j in jobs if j is not None and j.user == user]
         await self._store.remove(prompt_ids, states=ENDED)
-        self._history.clear()
+        self._history = {}
 
     async def clear_history(self, *, user: str | None = None) -> None:
         """Forget all ended jobs."""
         await self._store.remove_all(states=ENDED, user=user)
-        self._history.clear()
+        self._history = {}
 
     def subscribe(self, *, limit: int = 10_000) -> BusSubscription:
         """Listen to everything from now on."""
@@ -373,7 +391,7 @@ class LocalKernel:
         ended_ms = now_ms()
         # Begun together, so that a store that groups its commits writes both in one.
         await asyncio.gather(self.bus.flush(prompt_id), self._store.finish(prompt_id, outcome, ended_ms=ended_ms))
-        self._history.clear()
+        self._history = {}
         self.queue.end(prompt_id)
         self.cancel_requested.discard(prompt_id)
         self.announce_queue()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import uuid
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -47,6 +47,10 @@ class JobState(enum.StrEnum):
     def ended(self) -> bool:
         """Whether the job will never run again."""
         return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+
+
+EndedOrder: TypeAlias = Literal["end", "creation", "duration"]
+"""By what a list of ended jobs is sorted: when they ended, when they were accepted, how long they ran."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

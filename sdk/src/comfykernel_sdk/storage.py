@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .events import NumberedEvent
-    from .jobs import Job, JobState, Outcome
+    from .jobs import EndedOrder, Job, JobState, Outcome
     from .json_types import JsonObject
     from .settings import Settings
 
@@ -215,12 +215,29 @@ class JobStore(Protocol):
         """Delete all jobs in these states (of one user); returns how many."""
 
     async def ended(
-        self, *, limit: int | None = None, offset: int = 0, newest_first: bool = False, user: str | None = None
+        self,
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+        newest_first: bool = False,
+        order: EndedOrder = "end",
+        user: str | None = None,
+        states: tuple[JobState, ...] | None = None,
+        workflow_id: str | None = None,
     ) -> list[Job]:
-        """Jobs that have ended, by the time of their end, oldest first unless told otherwise."""
+        """Jobs that have ended, the lowest of ``order`` first unless told otherwise.
 
-    async def count_ended(self, *, user: str | None = None) -> int:
-        """How many jobs have ended and are still kept."""
+        ``user``, ``states``, ``workflow_id`` (of :attr:`Job.workflow_id`): only those.
+        """
+
+    async def count_ended(
+        self,
+        *,
+        user: str | None = None,
+        states: tuple[JobState, ...] | None = None,
+        workflow_id: str | None = None,
+    ) -> int:
+        """How many of them are kept."""
 
     async def append_events(self, prompt_id: str, events: list[NumberedEvent]) -> None:
         """Keep events; numbers that are there already are replaced, events of an unknown job dropped."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import msgspec
 
 from .events import Event, NumberedEvent, QueueChanged
-from .jobs import Job, PromptRequest, Submission
+from .jobs import EndedOrder, Job, JobState, PromptRequest, Submission
 from .json_types import JsonObject
 
 if TYPE_CHECKING:
@@ -96,12 +96,27 @@ class Kernel(Protocol):
         """A job in whatever state."""
 
     async def history(
-        self, *, limit: int | None = None, offset: int = 0, newest_first: bool = False, user: str | None = None
+        self,
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+        newest_first: bool = False,
+        order: EndedOrder = "end",
+        user: str | None = None,
+        states: tuple[JobState, ...] | None = None,
+        workflow_id: str | None = None,
     ) -> list[Job]:
-        """Ended jobs by the time of their end, oldest first unless told otherwise."""
+        """Ended jobs, the lowest of ``order`` first unless told otherwise; only those of a user, in these states, made
+        from this workflow."""
 
-    async def count_history(self, *, user: str | None = None) -> int:
-        """How many ended jobs are kept."""
+    async def count_history(
+        self,
+        *,
+        user: str | None = None,
+        states: tuple[JobState, ...] | None = None,
+        workflow_id: str | None = None,
+    ) -> int:
+        """How many of them are kept."""
 
     async def delete_history(self, prompt_ids: list[str], *, user: str | None = None) -> None:
         """Forget ended jobs; unknown ids are ignored."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = (
     "prompt_id, number, state, user, client_id, idempotency_key, request_digest, attempts, created_ms, started_ms,"
-    " ended_ms, worker, graph, extra_data, secrets, outputs_to_execute, outcome"
+    " ended_ms, worker, graph, extra_data, secrets, outputs_to_execute, outcome, workflow_id"
 )
 INSERT_JOB: Final = f"INSERT INTO jobs ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(',')))})"
 SELECT_JOB: Final = f"SELECT sequence, {COLUMNS} FROM jobs"
@@ -67,6 +67,7 @@ def values_of(job: Job) -> tuple[object, ...]:
         encode(job.secrets) if job.secrets else None,
         encode(job.outputs_to_execute),
         encode(job.outcome) if job.outcome is not None else None,
+        job.workflow_id,
     )
 
 

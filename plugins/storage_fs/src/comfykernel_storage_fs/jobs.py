@@ -23,10 +23,17 @@ if TYPE_CHECKING:
     import filelock
 
     from comfykernel_sdk.events import NumberedEvent
-    from comfykernel_sdk.jobs import Job, Outcome
+    from comfykernel_sdk.jobs import EndedOrder, Job, Outcome
 
 # Events that a replay reads at a time.
 PAGE: Final = 500
+
+# Columns by which ended jobs are sorted.
+_ORDERS: Final[dict[EndedOrder, tuple[str, ...]]] = {
+    "end": ("ended_ms", "end_rank"),
+    "creation": ("sequence",),
+    "duration": ("ended_ms - coalesce(started_ms, ended_ms)", "sequence"),
+}
 
 
 class SqliteJobStore:
@@ -123,18 +130,32 @@ class SqliteJobStore:
         return await self._writer.run(lambda connection: connection.execute(statement, values).rowcount)
 
     async def ended(
-        self, *, limit: int | None = None, offset: int = 0, newest_first: bool = False, user: str | None = None
+        self,
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+        newest_first: bool = False,
+        order: EndedOrder = "end",
+        user: str | None = None,
+        states: tuple[JobState, ...] | None = None,
+        workflow_id: str | None = None,
     ) -> list[Job]:
-        """Jobs that have ended, by the time of their end, oldest first unless told otherwise."""
-        direction = "DESC" if newest_first else "ASC"
-        where, values = _of_user("WHERE ended_ms IS NOT NULL", (), user)
-        rest = f"{where} ORDER BY ended_ms {direction}, end_rank {direction} LIMIT ? OFFSET ?"
+        """Jobs that have ended, the lowest of ``order`` first unless told otherwise."""
+        where, values = _ended(user, states, workflow_id)
+        keys = ", ".join(f"{key} {'DESC' if newest_first else 'ASC'}" for key in _ORDERS[order])
+        rest = f"{where} ORDER BY {keys} LIMIT ? OFFSET ?"
         return await self._many(rest, *values, -1 if limit is None else max(limit, 0), max(offset, 0))
 
-    async def count_ended(self, *, user: str | None = None) -> int:
-        """How many jobs have ended and are still kept."""
-        statement, values = _of_user("SELECT count(*) FROM jobs WHERE ended_ms IS NOT NULL", (), user)
-        return await self._count(statement, *values)
+    async def count_ended(
+        self,
+        *,
+        user: str | None = None,
+        states: tuple[JobState, ...] | None = None,
+        workflow_id: str | None = None,
+    ) -> int:
+        """How many of them are kept."""
+        where, values = _ended(user, states, workflow_id)
+        return await self._count(f"SELECT count(*) FROM jobs {where}", *values)
 
     async def append_events(self, prompt_id: str, events: list[NumberedEvent]) -> None:
         """Keep events; numbers that are there already are replaced, events of an unknown job dropped."""
@@ -232,6 +253,19 @@ def _events(prompt_id: str, after: int, connection: sqlite3.Connection) -> list[
         " WHERE prompt_id = ? AND events.number > ? ORDER BY events.number LIMIT ?"
     )
     return [job_rows.event_of(row) for row in connection.execute(statement, (prompt_id, after, PAGE))]
+
+
+def _ended(
+    user: str | None, states: tuple[JobState, ...] | None, workflow_id: str | None
+) -> tuple[str, tuple[object, ...]]:
+    """Condition and values for ended jobs."""
+    where, values = _of_user("WHERE ended_ms IS NOT NULL", (), user)
+    if states is not None:
+        condition, more = _in_states(states)
+        where, values = f"{where} AND {condition}", values + more
+    if workflow_id is not None:
+        where, values = f"{where} AND workflow_id = ?", (*values, workflow_id)
+    return where, values
 
 
 def _in_states(states: tuple[JobState, ...]) -> tuple[str, tuple[object, ...]]:

@@ -63,7 +63,13 @@ RANKS_OF_ENDED: Final = (
     "CREATE INDEX jobs_end_rank ON jobs (end_rank) WHERE end_rank IS NOT NULL",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (JOBS, EVENTS, ORDER_OF_ENDS, RANKS_OF_ENDED)
+# Jobs that older versions have written belong to no workflow.
+WORKFLOWS: Final = (
+    "ALTER TABLE jobs ADD COLUMN workflow_id TEXT",
+    "CREATE INDEX jobs_of_workflow ON jobs (workflow_id, sequence) WHERE workflow_id IS NOT NULL",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (JOBS, EVENTS, ORDER_OF_ENDS, RANKS_OF_ENDED, WORKFLOWS)
 """Step ``n`` (from 0) makes format ``n + 1`` out of format ``n``; the format is SQLite's ``user_version``."""
 
 

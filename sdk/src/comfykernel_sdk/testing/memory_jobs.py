@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..errors import Conflict, NotFound
-from ..jobs import Job, JobState, Outcome
+from ..jobs import EndedOrder, Job, JobState, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -85,16 +85,45 @@ class MemoryJobs:
         return len(await self.remove(ids, states=states))
 
     async def ended(
-        self, *, limit: int | None = None, offset: int = 0, newest_first: bool = False, user: str | None = None
+        self,
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+        newest_first: bool = False,
+        order: EndedOrder = "end",
+        user: str | None = None,
+        states: tuple[JobState, ...] | None = None,
+        workflow_id: str | None = None,
     ) -> list[Job]:
-        """Jobs that have ended, by the time of their end."""
-        jobs = [job for job in self._jobs.values() if job.state.ended and user in (None, job.user)]
-        jobs.sort(key=lambda job: (job.ended_ms or 0, self._ends[job.prompt_id]), reverse=newest_first)
+        """Jobs that have ended."""
+        jobs = self._ended(user, states, workflow_id)
+        jobs.sort(key=lambda job: self._rank(job, order), reverse=newest_first)
         return copy.deepcopy(jobs[offset:] if limit is None else jobs[offset : offset + limit])
 
-    async def count_ended(self, *, user: str | None = None) -> int:
+    async def count_ended(
+        self,
+        *,
+        user: str | None = None,
+        states: tuple[JobState, ...] | None = None,
+        workflow_id: str | None = None,
+    ) -> int:
         """How many jobs have ended."""
-        return len(await self.ended(user=user))
+        return len(self._ended(user, states, workflow_id))
+
+    def _ended(self, user: str | None, states: tuple[JobState, ...] | None, workflow_id: str | None) -> list[Job]:
+        return [
+            job
+            for job in self._jobs.values()
+            if job.state.ended
+            and user in (None, job.user)
+            and (states is None or job.state in states)
+            and workflow_id in (None, job.workflow_id)
+        ]
+
+    def _rank(self, job: Job, order: EndedOrder) -> tuple[int, int]:
+        ended = job.ended_ms or 0
+        first = {"end": ended, "creation": job.sequence, "duration": ended - (job.started_ms or ended)}[order]
+        return first, self._ends[job.prompt_id] if order == "end" else job.sequence
 
     async def append_events(self, prompt_id: str, events: list[NumberedEvent]) -> None:
         """Keep events of a job that is known."""

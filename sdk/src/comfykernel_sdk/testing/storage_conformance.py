@@ -429,6 +429,34 @@ class JobConformance(_Conformance):
             assert ids(await jobs.unfinished()) == ["waits"]
 
     @in_loop
+    async def test_history_is_filtered_and_sorted(self, settings: Settings) -> None:
+        ends: tuple[tuple[str, str | None, JobState, int, int], ...] = (
+            ("a", "w", JobState.DONE, 5, 30),
+            ("b", None, JobState.FAILED, 10, 20),
+            ("c", "v", JobState.DONE, 1, 10),
+        )
+        async with self.opened(settings) as jobs:
+            for id, workflow, state, started_ms, ended_ms in ends:
+                job = new_job(id)
+                job.extra_data = {} if workflow is None else {"extra_pnginfo": {"workflow": {"id": workflow}}}
+                await jobs.add(job)
+                await jobs.start(id, worker="w", attempts=1, started_ms=started_ms)
+                await jobs.finish(id, Outcome(status=state.value), ended_ms=ended_ms)  # type: ignore[arg-type]
+            await jobs.add(new_job("never begun"))
+        async with self.opened(settings) as jobs:
+            assert ids(await jobs.ended()) == ["c", "b", "a"]
+            assert ids(await jobs.ended(order="creation")) == ["a", "b", "c"]
+            assert ids(await jobs.ended(order="creation", newest_first=True, limit=1, offset=1)) == ["b"]
+            assert ids(await jobs.ended(order="duration")) == ["c", "b", "a"]
+            assert ids(await jobs.ended(states=(JobState.DONE,), order="creation")) == ["a", "c"]
+            assert ids(await jobs.ended(states=(JobState.FAILED, JobState.CANCELLED))) == ["b"]
+            assert await jobs.ended(states=()) == await jobs.ended(states=WAITING) == []
+            assert ids(await jobs.ended(workflow_id="v")) == ["c"]
+            assert await jobs.ended(workflow_id="v", states=(JobState.FAILED,)) == []
+            counts = [await jobs.count_ended(states=(JobState.DONE,)), await jobs.count_ended(workflow_id="w")]
+            assert [*counts, await jobs.count_ended(workflow_id="")] == [2, 1, 0]
+
+    @in_loop
     async def test_removing(self, settings: Settings) -> None:
         async with self.opened(settings) as jobs:
             for id in ("a", "b"):
