@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
@@ -108,7 +109,7 @@ def test_the_rest_of_a_spec() -> None:
     spec = spec_of(everything)
     assert (spec.description, spec.category, spec.display_name) == ("Everything at once.", "test/all", "All of it")
     assert (spec.output_node, spec.version, spec.search_aliases) == (True, "2", ["every"])
-    assert spec.python_module == __name__
+    assert spec.python_module == ""
     assert spec.outputs == [
         OutputSpec(type="IMAGE", name="IMAGE"),
         OutputSpec(type="LATENT", name="samples", tooltip="t"),
@@ -269,3 +270,79 @@ def test_packs() -> None:
     values: dict[str, Json] = {"default": 1}
     assert InputSpec(name="a", type="INT", options=values).has_default()
     assert not InputSpec(name="a", type="INT").has_default()
+
+
+def test_a_choice_without_values_takes_those_of_the_literal() -> None:
+    @node("Told")
+    def told(tone: Annotated[Literal["calm", "loud"], Choice(default="loud", tooltip="How.")]) -> str:
+        return tone
+
+    spec = definition_of(told).spec.input("tone")
+    assert spec is not None
+    assert (spec.choices, spec.options) == (["calm", "loud"], {"default": "loud", "tooltip": "How."})
+    with pytest.raises(NodeDefinitionError, match="none of its choices"):
+
+        @node("Wrong")
+        def wrong(tone: Annotated[Literal["calm"], Choice(default="loud")]) -> str:
+            return tone
+
+
+def test_tooltips_come_from_the_docstring() -> None:
+    @node("Told")
+    def told(
+        image: Image, strength: Annotated[float, Float(default=1.0, tooltip="as annotated")], steps: int, id: UniqueId
+    ) -> Image:
+        """Do something.
+
+        More of it.
+
+        Args:
+            image: what is changed,
+                over two lines.
+            strength: not shown.
+            steps (int): how often: at least once.
+
+                With a paragraph of its own.
+            id: the node.
+
+        Raises:
+            ValueError: steps: no.
+        """
+        return image
+
+    assert inputs_of(told) == {
+        "image": ("IMAGE", "required", {"tooltip": "what is changed, over two lines."}),
+        "strength": ("FLOAT", "required", {"default": 1.0, "tooltip": "as annotated"}),
+        "steps": ("INT", "required", {"tooltip": "how often: at least once. With a paragraph of its own."}),
+        "id": ("UNIQUE_ID", "hidden", None),
+    }
+    assert spec_of(told).description == "Do something."
+
+    @node("InClass")
+    class InClass:
+        """Do more.
+
+        Args:
+            text: of the class.
+            more: of the class, too.
+        """
+
+        def run(self, text: str, more: str) -> str:
+            """Do it.
+
+            Args:
+                more: of the method.
+            """
+            return text + more
+
+    assert [options for _, _, options in inputs_of(InClass).values()] == [
+        {"tooltip": "of the class."}, {"tooltip": "of the method."},
+    ]  # fmt: skip
+
+
+def test_a_pack_knows_its_folders(tmp_path: Path) -> None:
+    assert (NodePack("p").directory, NodePack("p").web_directory) == (None, None)
+    assert NodePack("p", directory=str(tmp_path)).web_directory is None
+    (tmp_path / "web").mkdir()
+    assert NodePack("p", directory=str(tmp_path)).web_directory == str(tmp_path / "web")
+    assert NodePack("p", directory=str(tmp_path), web_directory="/js").web_directory == "/js"

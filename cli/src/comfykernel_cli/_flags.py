@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-Section: TypeAlias = Literal["paths", "http", "execution", "plugins", "log"]
+Section: TypeAlias = Literal["paths", "http", "execution", "plugins", "development", "log"]
 
 
 class Flag(NamedTuple):
@@ -86,6 +86,11 @@ FLAGS: Final = (
     Flag("--scheduler", "plugins.scheduler", "plugins", "Scheduler plugin.", "NAME"),
     Flag("--transport", "plugins.transports", "plugins", "Transport plugins, with commas.", "NAMES", repeat=True),
     Flag("--strict", "plugins.strict", "plugins", "Stop at the first plugin that fails.", value=True),
+    Flag("--reload", "plugin.devtools.reload", "development", "Start workers anew when a pack changes.", value=True),
+    Flag(
+        "--reload-directory", "plugin.devtools.reload_folders", "development",
+        "Another folder of node packs to watch; repeatable.", "DIR", repeat=True,
+    ),
     Flag("--verbose", "log.level", "log", "What is logged.", "debug|info|warning|error", bare="debug"),
     Flag("--log-stdout", "log.to_stdout", "log", "Log to standard output.", value=True),
 )  # fmt: skip

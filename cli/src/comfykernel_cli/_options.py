@@ -13,7 +13,7 @@ from comfykernel.config import EffectiveSettings, load_settings
 
 from ._flags import ALSO_SET, FLAGS, WITHOUT_EFFECT, WITHOUT_EFFECT_WITH_VALUE, Flag, Section
 
-EVERY_SECTION: Final[tuple[Section, ...]] = ("paths", "http", "execution", "plugins", "log")
+EVERY_SECTION: Final[tuple[Section, ...]] = ("paths", "http", "execution", "plugins", "development", "log")
 NOTHING: Final = "\x00"
 """Stands for a flag's argument that was left out; can't be typed."""
 

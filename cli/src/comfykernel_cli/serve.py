@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 
 import click
@@ -14,9 +15,15 @@ from ._options import ServerCommand, effective_settings, flags_without_effect
 def command(context: click.Context) -> None:
     """Listen for clients until interrupted. Takes the flags that launchers of ComfyUI pass."""
     effective = effective_settings(context)
+    if effective.settings.plugin.get("devtools", {}).get("reload") and not _has_devtools():
+        raise click.UsageError("--reload needs the distribution comfykernel-devtools, which is not installed.", context)
     from comfykernel.server import serve, set_up_logging
 
     set_up_logging(effective.settings.log)
     if ignored := flags_without_effect(context):
         logging.getLogger("comfykernel").info("Without effect here: %s.", " ".join(ignored))
     context.exit(serve(effective))
+
+
+def _has_devtools() -> bool:
+    return bool(importlib.metadata.entry_points(group="comfykernel.plugins", name="devtools"))

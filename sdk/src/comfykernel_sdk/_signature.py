@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable
@@ -45,6 +46,10 @@ def define(
     inputs, context_parameter = _inputs(
         run, str(given["id"]), is_method=is_class, as_lists=bool(given["input_is_list"])
     )
+    tooltips = _documented_inputs(target) | (_documented_inputs(run) if is_class else {})
+    for declared in inputs:
+        if declared.name in tooltips and declared.group != "hidden" and "tooltip" not in (declared.options or {}):
+            declared.options = {**(declared.options or {}), "tooltip": tooltips[declared.name]}
     validates, checks_types = _validator_parameters(validate)
     spec = msgspec.convert(
         {
@@ -119,6 +124,17 @@ def _summary(target: object) -> str:
     return (inspect.getdoc(target) or "").split("\n\n")[0].replace("\n", " ")
 
 
+ARGS_SECTION = re.compile(r"^Args:\n((?:[ ]+\S.*\n|\n(?= ))+)", re.MULTILINE)
+ARGUMENT = re.compile(r"^ {4}(\w+)(?: \([^)]*\))?: *((?:.*\n)(?: {5,}.*\n|\n)*)", re.MULTILINE)
+
+
+def _documented_inputs(target: object) -> dict[str, str]:
+    """What the section ``Args:`` of a docstring says of each parameter."""
+    section = ARGS_SECTION.search((inspect.getdoc(target) or "") + "\n")
+    found = ARGUMENT.findall(section[1]) if section else []
+    return {name: " ".join(text.split()) for name, text in found}
+
+
 def _inputs(
     run: Callable[..., object], id: str, *, is_method: bool, as_lists: bool
 ) -> tuple[list[InputSpec], str | None]:
@@ -179,7 +195,7 @@ def _input(id: str, name: str, hint: object, default: object) -> InputSpec:
         if isinstance(marker, Socket):
             return _socket_input(name, marker, group)
         if isinstance(marker, Widget):
-            return _widget_input(name, marker, group, default)
+            return _widget_input(name, _with_literals(marker, base), group, default)
     plain = _literal_choice(base) or (PLAIN_TYPES.get(base) if isinstance(base, type) else None)
     if plain is None:
         raise NodeDefinitionError(
@@ -187,6 +203,14 @@ def _input(id: str, name: str, hint: object, default: object) -> InputSpec:
             hint="Use a type of comfykernel_sdk.sockets or Annotated[..., Socket('MY_TYPE')].",
         )
     return _widget_input(name, plain, group, default)
+
+
+def _with_literals(widget: Widget, base: object) -> Widget:
+    """A choice that lists nothing itself takes the values of the annotated ``Literal``."""
+    if isinstance(widget, Choice) and not widget.values and not widget.source and get_origin(base) is typing.Literal:
+        options = {name: getattr(widget, name) for name in Choice.__slots__ if name != "values"}
+        return Choice(*get_args(base), **options)
+    return widget
 
 
 def _literal_choice(base: object) -> Choice | None:

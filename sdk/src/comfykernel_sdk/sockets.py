@@ -147,7 +147,7 @@ class Toggle(Widget):
 
 
 class Choice(Widget):
-    """One of several values: listed here, or a named ``source`` that the storage resolves when asked.
+    """One of several values: listed here, by the annotated ``Literal``, or by a ``source`` that the storage resolves.
 
     Sources are model folders (``"checkpoints"``, ``"loras"`` ...) and ``"input"`` (files of the input folder,
     narrowed by ``kinds`` such as ``("image",)``). ``extra`` values are appended to those of a source.

@@ -1,0 +1,1 @@
+"""``comfykernel check``: what is wrong with a pack, found without running its nodes."""

@@ -1,0 +1,1 @@
+"""``comfykernel new``: the files of a new pack."""

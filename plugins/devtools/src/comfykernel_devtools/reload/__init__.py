@@ -1,0 +1,1 @@
+"""Workers are started anew when the source of a node pack changes."""

@@ -1,0 +1,144 @@
+"""Watches sources and starts the workers anew; the server, its connections and its queue stay as they are."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from watchfiles import Change, DefaultFilter, awatch
+
+from comfykernel_sdk.errors import Unavailable
+
+from .folders import INSTALLATION_SUFFIXES, package_folders, source_folders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from comfykernel_sdk.nodes import NodeSpec
+    from comfykernel_sdk.transport import Kernel
+
+    from ..settings import DevtoolsSettings
+
+SETTLED_MS: Final = 100
+"""Milliseconds of silence after a change before it counts: editors and tools write several files."""
+INSTALLED_MS: Final = 700
+"""The same for installations, which take longer."""
+SHOWN: Final = 6
+"""Names shown of many."""
+
+log = logging.getLogger("comfykernel.reload")
+
+
+class PythonSources(DefaultFilter):
+    """Lets Python files through, but not those of tests, caches and tools."""
+
+    ignore_dirs = (*DefaultFilter.ignore_dirs, "tests", "build", "dist", ".ruff_cache")
+
+    def __call__(self, change: Change, path: str) -> bool:
+        """Whether this change matters."""
+        return path.endswith((".py", ".so", ".pyd")) and super().__call__(change, path)
+
+
+def is_installation(_: Change, path: str) -> bool:
+    """Whether a package was installed or taken away."""
+    return path.endswith(INSTALLATION_SUFFIXES)
+
+
+class Reloader:
+    """Restarts the workers of a server whenever a node pack changes, while :meth:`run` runs."""
+
+    def __init__(self, kernel: Kernel, settings: DevtoolsSettings) -> None:
+        self._kernel = kernel
+        self._settings = settings
+        self._changed: set[str] = set()
+        self._some_changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follow changes until cancelled, or until the scheduler says that it can't start workers anew."""
+        installed = asyncio.create_task(
+            self._follow(package_folders(), is_installation, step_ms=INSTALLED_MS, recursive=False)
+        )
+        folders: set[Path] = set()
+        sources: asyncio.Task[None] | None = None
+        try:
+            while True:
+                if (found := self._folders()) != folders or sources is None:
+                    folders = found
+                    if sources is not None:
+                        sources.cancel()
+                    log.info("Watching %s.", _listed(map(str, folders)) or "for node packs that get installed")
+                    sources = asyncio.create_task(self._follow(folders, PythonSources(), step_ms=SETTLED_MS))
+                await self._some_changed.wait()
+                self._some_changed.clear()
+                changed, self._changed = self._changed, set()
+                await self._reload(changed)
+        except Unavailable as error:
+            log.error("Changes are not followed: %s", error)
+        finally:
+            for task in (installed, sources):
+                if task is not None:
+                    task.cancel()
+
+    def _folders(self) -> set[Path]:
+        settings = self._kernel.settings
+        folders = source_folders(settings.plugins.disabled)
+        folders |= {Path(name).expanduser().resolve() for name in self._settings.reload_folders}
+        self._kernel.call_hook("register_reload_folders", register=folders.add, settings=settings)
+        return {folder for folder in folders if folder.is_dir()}
+
+    async def _follow(
+        self, folders: set[Path], matters: Callable[[Change, str], bool], *, step_ms: int, recursive: bool = True
+    ) -> None:
+        if not folders:
+            return
+        try:
+            async for changes in awatch(*folders, watch_filter=matters, step=step_ms, recursive=recursive):
+                self._changed |= {path for _, path in changes}
+                self._some_changed.set()
+        except (OSError, RuntimeError) as error:  # folders that vanish, too many files for the system
+            log.error("%s can't be watched: %s", _listed(map(str, folders)), error)
+
+    async def _reload(self, changed: set[str]) -> None:
+        begun = time.perf_counter()
+        log.info("Changed: %s. Workers start anew.", _listed(Path(path).name for path in changed))
+        for path in changed:
+            _forget_bytecode(path)
+        before = self._kernel.node_specs()
+        await self._kernel.restart_workers(finish_s=self._settings.reload_patience_s)
+        for worker in self._kernel.workers():
+            if worker.error:
+                log.error("Worker %s does not start: %s", worker.name, worker.error)
+        for pack in self._kernel.node_packs():
+            if pack.get("error"):
+                log.error("Pack %s does not load; the others do. %s", pack.get("name"), _last_line(pack["error"]))
+        after = self._kernel.node_specs()
+        log.info("Reloaded in %.1f s: %d nodes%s.", time.perf_counter() - begun, len(after), _difference(before, after))
+
+
+def _forget_bytecode(path: str) -> None:
+    """A second edit of the same length within a second would run with the code of the first: Python compares these."""
+    if path.endswith(".py"):
+        Path(importlib.util.cache_from_source(path)).unlink(missing_ok=True)
+
+
+def _difference(before: dict[str, NodeSpec], after: dict[str, NodeSpec]) -> str:
+    parts = (
+        ("new", after.keys() - before.keys()),
+        ("gone", before.keys() - after.keys()),
+        ("changed", {id for id in after.keys() & before.keys() if after[id] != before[id]}),
+    )
+    return "".join(f"; {word}: {_listed(ids)}" for word, ids in parts if ids)
+
+
+def _listed(names: Iterable[str]) -> str:
+    words = sorted(set(names))
+    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+    return ", ".join(words[:SHOWN]) + more
+
+
+def _last_line(text: object) -> str:
+    return str(text).rstrip().rpartition("\n")[2]
