@@ -35,10 +35,23 @@ async def test_what_the_page_names_is_there_and_kept_for_long(page: httpx.AsyncC
     assert "immutable" in answer.headers["cache-control"]
     again = await page.get(f"/{script}", headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+    assert answer.headers["content-encoding"] == "gzip"
     head = await page.head(f"/{script}")
-    assert head.headers["content-length"] == str(len(answer.content))
+    assert (head.content, head.headers["content-length"]) == (b"", answer.headers["content-length"])
     assert (await page.get("/scripts/app.js")).headers["cache-control"] == "no-cache"
     assert (await page.get("/user.css")).headers["content-type"].startswith("text/css")
+
+
+async def test_those_who_take_no_compression_get_the_file_as_it_is(page: httpx.AsyncClient) -> None:
+    packed = await page.get("/index.html")
+    plain = await page.get("/index.html", headers={"accept-encoding": "gzip;q=0"})
+    assert "content-encoding" not in plain.headers
+    assert plain.headers["content-length"] == str(len(plain.content))
+    assert packed.content == plain.content
+    assert packed.headers["etag"] != plain.headers["etag"]
+    assert packed.headers["vary"] == plain.headers["vary"] == "accept-encoding"
+    part = await page.get("/index.html", headers={"range": "bytes=0-9"})
+    assert (part.status_code, part.content) == (206, plain.content[:10])
 
 
 async def test_templates_and_docs_come_from_their_packages(page: httpx.AsyncClient) -> None:

@@ -29,8 +29,12 @@ def register_http_routes(register: RegisterRoute, kernel: Kernel) -> None:
 def register_web_directories(register: RegisterDirectory, kernel: Kernel) -> None:
     """Add files: ``register("/docs", path)`` serves ``path/a/b.md`` as ``/docs/a/b.md``.
 
-    In place of a directory a function may be given that returns directories by name, asked at each request: the
-    segment after the prefix names one. A longer prefix comes first; where it has no such file, the next is tried.
-    A plugin that serves ``/`` replaces the status page if it has an ``index.html``. ``lasting=("assets",)`` names
-    first segments below the prefix whose files never change: browsers keep those without asking again.
+    In place of a directory several may be given, looked through in this order, or a function that returns directories
+    by name, asked at each request: the segment after the prefix names one. A longer prefix comes first; where it has
+    no such file, the next is tried. A plugin that serves ``/`` replaces the status page if it has an ``index.html``.
+    ``lasting=("assets",)`` names first segments below the prefix whose files never change: browsers keep those without
+    asking again. ``otherwise`` is a function that is asked in a thread for what no directory has: it gets the path
+    below the prefix and returns content and content type, or nothing.
+
+    Texts go out compressed to those who take that; the compressed forms are made once and kept in the state folder.
     """

@@ -1,12 +1,12 @@
-"""A JSON document as an ASGI application: made in a thread, compressed, and sent only when it has changed."""
+"""A JSON document as an ASGI application: made in a thread when it changes, kept compressed, sent once."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
 import hashlib
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Awaitable, Callable, Hashable, MutableMapping
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -17,15 +17,24 @@ COMPRESSED_FROM: Final = 4096
 """Bytes from which compressing is worth it."""
 
 
+class _Made(NamedTuple):
+    version: Hashable
+    tag: bytes
+    body: bytes
+    packed: bool
+
+
 class JsonDocument:
     """Serves what ``make(name)`` returns, for the path's last segment; ``None`` is answered with 404.
 
-    ``make`` is called in a thread: it may read the disk.
+    ``version(name)`` tells cheaply whether what was made last still holds; without it a document is made each time.
+    Both are called in a thread: they may read the disk.
     """
 
-    def __init__(self, make: Callable[[str], object]) -> None:
+    def __init__(self, make: Callable[[str], object], version: Callable[[str], Hashable] | None = None) -> None:
         self._make = make
-        self._packed: tuple[bytes, bytes] = (b"", b"")
+        self._version = version
+        self._kept: _Made | None = None
 
     async def __call__(
         self,
@@ -42,27 +51,42 @@ class JsonDocument:
         await send({"type": "http.response.body", "body": body})
 
     def _answer(self, path: str, asked: dict[bytes, bytes]) -> tuple[int, list[Header], bytes]:
-        value = self._make(path.rpartition("/")[2])
-        if value is None:
+        made = self._made(path.rpartition("/")[2])
+        if made is None:
             return 404, [(b"content-type", b"application/json")], msgspec.json.encode(_nothing_at(path))
-        body = msgspec.json.encode(value)
-        tag = b'"' + hashlib.blake2b(body, digest_size=16).hexdigest().encode() + b'"'
-        headers: list[Header] = [(b"etag", tag), (b"cache-control", b"no-cache"), (b"vary", b"accept-encoding")]
-        if tag in asked.get(b"if-none-match", b""):
+        headers: list[Header] = [(b"etag", made.tag), (b"cache-control", b"no-cache"), (b"vary", b"accept-encoding")]
+        known = asked.get(b"if-none-match", b"")
+        if known == b"*" or made.tag in [tag.strip().removeprefix(b"W/") for tag in known.split(b",")]:
             return 304, headers, b""
         headers.append((b"content-type", b"application/json"))
-        if len(body) >= COMPRESSED_FROM and b"gzip" in asked.get(b"accept-encoding", b""):
+        body = made.body
+        if made.packed and accepts_gzip(asked.get(b"accept-encoding", b"")):
             headers.append((b"content-encoding", b"gzip"))
-            body = self._compressed(tag, body)
+        elif made.packed:
+            body = gzip.decompress(body)
         return 200, headers, body
 
-    def _compressed(self, tag: bytes, body: bytes) -> bytes:
-        """The compressed form; the last one is kept."""
-        kept_tag, packed = self._packed
-        if kept_tag != tag:
-            packed = gzip.compress(body, compresslevel=6, mtime=0)
-            self._packed = (tag, packed)
-        return packed
+    def _made(self, name: str) -> _Made | None:
+        version = None if self._version is None else (name, self._version(name))
+        kept = self._kept
+        if kept is not None and version is not None and kept.version == version:
+            return kept
+        value = self._make(name)
+        if value is None:
+            return None
+        body = msgspec.json.encode(value)
+        tag = b'"' + hashlib.blake2b(body, digest_size=16).hexdigest().encode() + b'"'
+        packed = len(body) >= COMPRESSED_FROM
+        # Only the compressed form is kept: hardly any client takes the other.
+        self._kept = made = _Made(version, tag, gzip.compress(body, 6, mtime=0) if packed else body, packed)
+        return made
+
+
+def accepts_gzip(header: bytes) -> bool:
+    """Whether an Accept-Encoding header takes gzip."""
+    weights = {name.strip(): weight for name, _, weight in (item.partition(b";") for item in header.split(b","))}
+    weight = weights.get(b"gzip", weights.get(b"*"))
+    return weight is not None and weight.replace(b" ", b"").rstrip(b"0.") != b"q="
 
 
 def _nothing_at(path: str) -> object:

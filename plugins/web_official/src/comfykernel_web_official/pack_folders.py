@@ -50,3 +50,10 @@ class PackFolders:
 def files_below(folder: Path, pattern: str) -> list[str]:
     """Paths of files relative to a folder, with ``/``, sorted."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.glob(pattern) if path.is_file())
+
+
+def versions_below(folders: Mapping[str, Path], pattern: str) -> tuple[tuple[str, int, int], ...]:
+    """Path, time and size of files in folders of packs: the same as long as nothing was changed."""
+    files = (path for folder in folders.values() for path in sorted(folder.glob(pattern)))
+    status = ((str(path), path.stat()) for path in files)
+    return tuple((path, each.st_mtime_ns, each.st_size) for path, each in status)

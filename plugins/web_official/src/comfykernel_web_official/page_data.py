@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from .blueprint_files import blueprint, blueprint_files, blueprints
 from .json_document import JsonDocument
-from .pack_folders import PackFolders, files_below
-from .published import BLUEPRINTS, folder_of, page_folder
+from .pack_folders import PackFolders, files_below, versions_below
+from .published import page_folder
+from .template_files import template_list, template_lists
 from .user_style import empty_style
 
 if TYPE_CHECKING:
@@ -29,29 +30,48 @@ _log = logging.getLogger(__name__)
 
 
 def add_routes(register: Callable[..., None], kernel: Kernel) -> None:
-    """Register the lists, bare and under ``/api``."""
+    """Register the lists, bare and under ``/api``; those of templates below ``/templates``."""
     packs = PackFolders(kernel)
     register("/user.css", empty_style)
-    documents: dict[str, Callable[[str], object]] = {
-        "/extensions": lambda _: scripts(packs),
-        "/i18n": lambda _: translations(packs.beside("locales")),
-        "/workflow_templates": lambda _: {
-            pack: [path.removesuffix(".json") for path in files_below(folder, "*.json")]
-            for pack, folder in packs.templates().items()
-        },
-        "/global_subgraphs": lambda _: subgraphs(packs),
-        "/global_subgraphs/": lambda id: subgraphs(packs).get(id),
+    documents = {
+        "/extensions": JsonDocument(lambda _: scripts(packs)),
+        "/i18n": JsonDocument(
+            lambda _: translations(packs.beside("locales")),
+            lambda _: versions_below(packs.beside("locales"), "*/*.json"),
+        ),
+        "/workflow_templates": JsonDocument(
+            lambda _: {
+                pack: [path.removesuffix(".json") for path in files_below(folder, "*.json")]
+                for pack, folder in packs.templates().items()
+            }
+        ),
+        "/global_subgraphs": JsonDocument(
+            lambda _: blueprints(packs), lambda _: versions_below(packs.beside("subgraphs"), "*.json")
+        ),
+        "/global_subgraphs/": JsonDocument(lambda id: blueprint(blueprint_files(packs).get(id))),
     }
-    for path, make in documents.items():
-        document = JsonDocument(make)
+    for path, document in documents.items():
         for prefix in PREFIXES:
             register(prefix + path, document)
+    for name in template_lists():
+        register(f"/templates/{name}", JsonDocument(template_list, lambda _: True))
 
 
 def scripts(packs: PackFolders) -> list[str]:
     """Addresses of the scripts that the page loads: those of its own package first."""
-    folders = {"core": page_folder() / "extensions" / "core", **packs.scripts()}
-    return [f"/extensions/{pack}/{path}" for pack, folder in folders.items() for path in files_below(folder, "**/*.js")]
+    return [
+        *_scripts_of_the_page(),
+        *(f"/extensions/{pack}/{path}" for pack, folder in packs.scripts().items() for path in _scripts_below(folder)),
+    ]
+
+
+@cache
+def _scripts_of_the_page() -> list[str]:
+    return [f"/extensions/core/{path}" for path in _scripts_below(page_folder() / "extensions" / "core")]
+
+
+def _scripts_below(folder: Path) -> list[str]:
+    return files_below(folder, "**/*.js")
 
 
 def translations(folders: dict[str, Path]) -> dict[str, JsonObject]:
@@ -65,33 +85,6 @@ def translations(folders: dict[str, Path]) -> dict[str, JsonObject]:
                 if found := _read_object(language / f"{part}.json"):
                     _merge(into, {part: found})
     return merged
-
-
-def subgraphs(packs: PackFolders) -> JsonObject:
-    """Blueprints by an id that stays the same; each with its data, so that the page need not ask for every one."""
-    folder = folder_of(*BLUEPRINTS)
-    found: JsonObject = {} if folder is None else dict(_blueprints(folder))
-    for pack, folder in packs.beside("subgraphs").items():
-        for path in sorted(folder.glob("*.json")):
-            found[_id(pack, path)] = _blueprint(path, source="custom_node", pack=f"custom_nodes.{pack}")
-    return found
-
-
-@cache
-def _blueprints(folder: Path) -> JsonObject:
-    """Those of a package: read once."""
-    return {
-        _id("templates", path): _blueprint(path, source="templates", pack="comfyui")
-        for path in sorted(folder.glob("*.json"))
-    }
-
-
-def _blueprint(path: Path, *, source: str, pack: str) -> JsonObject:
-    return {"source": source, "name": path.stem, "info": {"node_pack": pack}, "data": path.read_text("utf-8")}
-
-
-def _id(source: str, path: Path) -> str:
-    return hashlib.sha256(f"{source}/{path.name}".encode()).hexdigest()
 
 
 def _read_object(path: Path) -> JsonObject:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .drawn_preview import drawn_preview
 from .pack_folders import PackFolders
-from .published import DOCS, folder_of, page_folder, templates_folder
+from .published import DOCS, folder_of, page_folder
+from .template_files import template_folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +20,9 @@ def add_directories(register: Callable[..., None], kernel: Kernel) -> None:
     packs = PackFolders(kernel)
     # The names of files in assets hold a hash of their content.
     register("/", page_folder(), lasting=("assets",))
-    for prefix, folder in (("/templates", templates_folder()), ("/docs", folder_of(*DOCS))):
-        if folder is not None:
-            register(prefix, folder)
+    if folders := template_folders():
+        register("/templates", folders, otherwise=drawn_preview)
+    if (docs := folder_of(*DOCS)) is not None:
+        register("/docs", docs)
     register("/extensions", packs.scripts)
     register("/api/workflow_templates", packs.templates)
