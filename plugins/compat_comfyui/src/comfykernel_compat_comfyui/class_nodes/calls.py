@@ -23,7 +23,7 @@ def call_node(cls: type, types: Sequence[str], instance: object, /, **inputs: ob
     """
     function: Callable[..., object] = getattr(instance, cls.FUNCTION)  # type: ignore[attr-defined]
     arguments = {name: to_pack(value) for name, value in inputs.items()}
-    with node_runs() as context, _interruptible(), _without_gradients():
+    with node_runs() as context, interruptible(), without_gradients():
         stop_if_interrupted(context)
         returned = function(**arguments)
     if inspect.isawaitable(returned):
@@ -32,19 +32,19 @@ def call_node(cls: type, types: Sequence[str], instance: object, /, **inputs: ob
 
 
 async def _awaited(returned: Awaitable[object], types: Sequence[str], name: str) -> object:
-    with node_runs(), _interruptible():
+    with node_runs(), interruptible():
         return read_return_value(await returned, types, name)
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     try:
         yield
     except InterruptProcessingException as error:
         raise Interrupted from error
 
 
-def _without_gradients() -> AbstractContextManager[object]:
+def without_gradients() -> AbstractContextManager[object]:
     """Packs count on a server that needs no gradients; nothing happens where torch was not imported."""
     torch = sys.modules.get("torch")
     return nullcontext() if torch is None else torch.no_grad()
