@@ -29,6 +29,7 @@ SPECS = {
         spec("Pick", InputSpec(name="c", type="COMBO", choices=["red", "green"], options={}), output_node=True),
         spec("Many", InputSpec(name="c", type="COMBO", choices=[f"o{n}" for n in range(21)]), output_node=True),
         spec("Loose", InputSpec(name="c", type="COMBO", choices=["x"], as_list=False), output_node=True),
+        spec("Anything", InputSpec(name="v", type="*"), output_node=True),
         spec("Union", InputSpec(name="v", type="IMAGE,STRING"), output_node=True),
         spec("Even", INT, InputSpec(name="j", type="INT", options={"max": 10}), output_node=True, validates=["i"]),
         spec("Typed", InputSpec(name="v", type="FLOAT"), output_node=True, validates=[], checks_types=True),
@@ -124,6 +125,43 @@ def test_a_cycle_is_named(size: int) -> None:
     first: Any = error.node_errors["0"]
     assert first["errors"][0]["type"] == "dependency_cycle"
     assert first["dependent_outputs"] == ["out"]
+
+
+def test_of_a_long_circle_only_its_end_is_shown() -> None:
+    graph = {str(n): node("Echo", value=[str((n + 1) % 3000), 0]) for n in range(3000)}
+    error = refusal({**graph, "out": node("Show", value=["0", 0])})
+    assert set(error.node_errors) == set(graph)
+    first: Any = error.node_errors["0"]
+    assert first["errors"][0]["details"].startswith("0 -> ... -> 2980")
+    assert first["errors"][0]["details"].endswith("2999 -> 0")
+
+
+def test_every_output_that_needs_a_bad_node_is_named_also_behind_a_circle() -> None:
+    graph = {
+        "a": node("Echo", value=["b", 0]),
+        "b": node("Echo", value=["a", 0]),
+        "out 1": node("Show", value=["a", 0]),
+        "out 2": node("Show", value=["b", 0]),
+        "bad": node("Number", i=99),
+        "fine": node("Number", i=1),
+    }
+    errors: Any = validate(graph).node_errors
+    assert {id: each["dependent_outputs"] for id, each in errors.items()} == {
+        "a": ["out 1", "out 2"], "b": ["out 1", "out 2"], "bad": ["bad"],
+    }  # fmt: skip
+
+
+def test_many_bad_outputs_over_one_long_chain() -> None:
+    graph = {str(n): node("Echo", value=[str(n - 1), 0] if n else ["nowhere", 0]) for n in range(2_000)}
+    shows = {f"out {n}": node("Show", value=["1999", 0]) for n in range(500)}
+    errors: Any = refusal({**graph, **shows}).node_errors
+    assert {id: len(each["dependent_outputs"]) for id, each in errors.items()} == {"0": 500}
+
+
+def test_a_wrapped_list_is_a_constant_even_if_it_looks_like_a_link() -> None:
+    result = validate({"1": node("Anything", v={"__value__": ["1", 0]}), "2": node("Anything", v={"__value__": [1]})})
+    inputs = [each["inputs"] for each in result.graph.values()]
+    assert inputs == [{"v": {"__value__": ["1", 0]}}, {"v": [1]}]
 
 
 def test_a_chain_of_five_thousand_is_no_problem() -> None:

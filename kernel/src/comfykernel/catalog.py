@@ -8,6 +8,7 @@ import hashlib
 import logging
 import mimetypes
 import os
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,8 @@ from comfykernel_sdk.scheduler import Catalog
 from comfykernel_sdk.transport import Catalogued
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from comfykernel_sdk.nodes import InputSpec, NodeSpec
     from comfykernel_sdk.storage import Storage
 
@@ -92,9 +95,11 @@ class CatalogKeeper:
 
     def choices(self, spec: InputSpec) -> list[Json] | None:
         """Allowed values of an input: its own, after those of the source that it names."""
-        if spec.source is None:
-            return spec.choices
-        return [*self._source(spec.source, tuple(spec.kinds)), *(spec.choices or [])]
+        return _choices(spec, self._source)
+
+    def choices_now(self) -> Callable[[InputSpec], list[Json] | None]:
+        """The same for the check of one prompt: each source is read once, however many nodes name it."""
+        return partial(_choices, source=cache(self._source))
 
     def _source(self, name: str, kinds: tuple[str, ...]) -> list[str]:
         if name != INPUT_SOURCE:
@@ -198,3 +203,9 @@ class CatalogKeeper:
         found = msgspec.convert(told, list[Replacement], strict=False)
         self.replacements = {r.old: r for r in reversed(found) if r.old not in catalog.nodes}
         self.catalog = catalog
+
+
+def _choices(spec: InputSpec, source: Callable[[str, tuple[str, ...]], list[str]]) -> list[Json] | None:
+    if spec.source is None:
+        return spec.choices
+    return [*source(spec.source, tuple(spec.kinds)), *(spec.choices or [])]

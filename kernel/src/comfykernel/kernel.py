@@ -171,7 +171,7 @@ class LocalKernel:
         return await validate_prompt(
             request.graph,
             self.catalog.specs,
-            self.catalog.choices,
+            self.catalog.choices_now(),
             self.scheduler.validate,
             targets=request.partial_execution_targets,
             replacements=self.catalog.replacements,

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias, final
 
 import msgspec
 
-from comfykernel_sdk.dynamic import active_inputs
 from comfykernel_sdk.errors import InvalidPrompt
-from comfykernel_sdk.graph import Graph, links_of
+from comfykernel_sdk.graph import Graph
 from comfykernel_sdk.json_types import Json, JsonObject
 from comfykernel_sdk.scheduler import ValidationAnswer, ValidationQuestion
 
-from ._node import BrokenLink, Checked, Choices, check_node
+from ._node import BrokenLink, Choices, ClassFacts, InputCheck, NodeCheck
 from ._replace import replace_nodes
 from ._values import input_config, node_error
 
 if TYPE_CHECKING:
-    from comfykernel_sdk.nodes import InputSpec, NodeSpec, Replacement
+    from comfykernel_sdk.nodes import NodeSpec, Replacement
 
 Ask: TypeAlias = Callable[[list[ValidationQuestion]], Awaitable[list[ValidationAnswer]]]
 """Asks the nodes' own validators, in a worker."""
+
+
+AT_ONCE: Final = 1000
+"""Nodes after which others get their turn: a prompt of ten thousand takes a while."""
+LONGEST_CIRCLE: Final = 20
+"""Nodes of a circle that its error names."""
 
 
 class Validated(msgspec.Struct):
@@ -56,10 +62,9 @@ async def validate_prompt(
     """
     graph = replace_nodes(graph, replacements or {})
     _check_classes(graph, specs)
+    runs = None if targets is None else set(targets)
     wanted = [
-        id
-        for id, node in graph.items()
-        if specs[str(node["class_type"])].output_node and (targets is None or id in targets)
+        id for id, node in graph.items() if specs[str(node["class_type"])].output_node and (runs is None or id in runs)
     ]
     if not wanted:
         raise InvalidPrompt(
@@ -67,19 +72,19 @@ async def validate_prompt(
         )
     check = PromptCheck(graph, specs, choices)
     await check.run(wanted, ask)
-    good = [id for id in wanted if not check.bad_below(id)]
-    node_errors = check.node_errors([id for id in wanted if id not in good])
-    if not good:
-        details = dict.fromkeys(
-            f"{e['message']}: {e['details']}" for id in wanted for e in check.reasons(id, is_output=True)
-        )
+    nodes = check.nodes
+    bad = {id: nodes[id] for id in wanted if nodes[id].is_bad}
+    node_errors = check.node_errors([*bad.values()])
+    if len(bad) == len(wanted):
+        reasons = [e for node in bad.values() for e in check.reasons(node, is_output=True)]
+        details = dict.fromkeys(f"{e['message']}: {e['details']}" for e in reasons)
         raise InvalidPrompt(
             "Prompt outputs failed validation",
             type="prompt_outputs_failed_validation",
             details="\n".join(details),
             node_errors=node_errors,
         )
-    return Validated(check.converted(), good, node_errors)
+    return Validated(check.converted(), [id for id in wanted if id not in bad], node_errors)
 
 
 def _check_classes(graph: Graph, specs: dict[str, NodeSpec]) -> None:
@@ -98,180 +103,167 @@ def _check_classes(graph: Graph, specs: dict[str, NodeSpec]) -> None:
             raise InvalidPrompt("The inputs of a node must be an object.", details=f"Node ID '#{id}'")
 
 
+@final
 class PromptCheck:
     """The state of one check: every node that some wanted output needs is checked once."""
 
-    def __init__(self, graph: Graph, specs: dict[str, NodeSpec], choices: Choices) -> None:
-        self.graph = graph
-        self.specs = specs
-        self.choices = choices
-        self.checked: dict[str, Checked] = {}
-        self.errors: dict[str, list[JsonObject]] = {}
-        self.raised: dict[str, JsonObject] = {}
-        self.consumer: dict[str, tuple[str, str]] = {}
-        self._below: dict[str, list[str]] = {}
-        self._bad: dict[str, bool] = {}
+    def __init__(self, graph: Graph, specs: Mapping[str, NodeSpec], choices: Choices) -> None:
+        self.nodes: dict[str, NodeCheck] = {}
+        self._graph = graph
+        self._specs = specs
+        self._choices = choices
+        self._facts: dict[str, ClassFacts] = {}
+        self._order: list[NodeCheck] = []
 
     async def run(self, wanted: list[str], ask: Ask) -> None:
         """Check everything below the wanted outputs, validators included."""
-        for id in self._collect(wanted):
+        order = self._order
+        await self._collect(wanted)
+        inputs = InputCheck(self._graph, self._specs, self._choices, self.nodes)
+        for number, node in enumerate(order, start=1):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
             try:
-                self.checked[id] = check_node(self.graph, self.specs, id, self.choices, self.checked)
-                self.errors[id] = self.checked[id].errors
+                inputs.check(node)
             except BrokenLink as error:
-                self.raised[id] = {"exception_message": str(error), "exception_type": "KeyError", "traceback": []}
-        questions = [q for id in self.checked if (q := self._question(id)) is not None]
+                problem: JsonObject = {"exception_message": str(error), "exception_type": "KeyError", "traceback": []}
+                node.problem = node.problem or problem
+        questions = [_question(node) for node in order if node.spec.validates is not None and node.problem is None]
         if questions:
             for answer in await ask(questions):
-                self._take_answer(answer)
+                _take_answer(self.nodes[answer.node_id], answer)
+        for node in order:
+            node.is_bad = bool(node.errors or node.problem) or any(self.nodes[s].is_bad for _, s in node.sources)
 
-    def _collect(self, wanted: list[str]) -> list[str]:
-        """All nodes below the wanted outputs, sources first; a node on a cycle gets an error."""
-        order: list[str] = []
-        state: dict[str, int] = {}
+    async def _collect(self, wanted: list[str]) -> None:
+        """Find all nodes below the wanted outputs, sources first; nodes on a cycle have that as their problem."""
+        open_ids: set[str] = set()
         for root in wanted:
-            stack = [(root, iter(self._sources(root)))] if root not in state else []
-            state.setdefault(root, 1)
+            stack = [] if root in self.nodes else [self._opened(root, None)]
             while stack:
-                id, sources = stack[-1]
-                for name, source in sources:
-                    if state.get(source) == 1:
-                        self._report_cycle([entry[0] for entry in stack], source, name)
-                    elif source not in state:
-                        state[source] = 1
-                        self.consumer[source] = (id, name)
-                        stack.append((source, iter(self._sources(source))))
+                node = stack[-1]
+                open_ids.add(node.id)
+                for name, source in node.waiting:
+                    if source in open_ids:
+                        self._report_cycle(stack, source, name)
+                    elif source not in self.nodes:
+                        stack.append(self._opened(source, (node, name)))
+                        if len(self.nodes) % AT_ONCE == 0:
+                            await asyncio.sleep(0)
                         break
                 else:
-                    state[id] = 2
-                    order.append(id)
-                    stack.pop()
-        return order
+                    open_ids.remove(node.id)
+                    self._order.append(stack.pop())
 
-    def _sources(self, id: str) -> list[tuple[str, str]]:
-        declared = {i.name for i in self._active(id)}
-        found = [(n, s) for n, s, _ in links_of(self.graph[id]) if s in self.graph and n in declared]
-        self._below[id] = [s for _, s in found]
-        return found
+    def _opened(self, id: str, consumer: tuple[NodeCheck, str] | None) -> NodeCheck:
+        class_type = str(self._graph[id]["class_type"])
+        facts = self._facts.get(class_type)
+        if facts is None:
+            facts = self._facts[class_type] = ClassFacts(self._specs[class_type])
+        node = self.nodes[id] = NodeCheck(id, self._graph, facts, consumer)
+        return node
 
-    def _active(self, id: str) -> list[InputSpec]:
-        """The inputs that a node has with the values it got."""
-        given = self.graph[id].get("inputs")
-        return active_inputs(
-            self.specs[str(self.graph[id]["class_type"])].inputs, given if isinstance(given, dict) else {}
-        )
+    def _report_cycle(self, path: list[NodeCheck], back_to: str, name: str) -> None:
+        """Note it at all nodes from ``back_to`` to the end of the path; of a long circle only its end is shown."""
+        circle: list[NodeCheck] = []
+        for node in reversed(path):
+            # What lies beyond was noted with an earlier circle, of which there may be as many as nodes.
+            if node.problem is not None and len(circle) > LONGEST_CIRCLE:
+                break
+            circle.append(node)
+            if node.id == back_to:
+                break
+        ids = [node.id for node in circle[:LONGEST_CIRCLE]]
+        if ids[-1] != back_to:
+            ids += ["...", back_to]
+        ids = [*reversed(ids), back_to]
+        extra: JsonObject = {"input_name": name, "nodes": [*ids]}
+        error = node_error("dependency_cycle", "Nodes depend on each other in a circle", " -> ".join(ids), extra)
+        for node in [*circle, self.nodes[back_to]]:
+            node.problem = node.problem or {"cycle": error}
 
-    def _report_cycle(self, path: list[str], back_to: str, name: str) -> None:
-        circle = [*path[path.index(back_to) :], back_to]
-        extra: JsonObject = {"input_name": name, "nodes": list(circle)}
-        for id in dict.fromkeys(circle):
-            error = node_error("dependency_cycle", "Nodes depend on each other in a circle", " -> ".join(circle), extra)
-            self.raised.setdefault(id, {"cycle": error})
-
-    def _question(self, id: str) -> ValidationQuestion | None:
-        spec = self.specs[str(self.graph[id]["class_type"])]
-        if spec.validates is None or id in self.raised:
-            return None
-        checked = self.checked[id]
-        seen = {name: checked.inputs[name] for name in self._seen_by_validator(id)}
-        constants: JsonObject = {name: None if isinstance(value, list) else value for name, value in seen.items()}
-        return ValidationQuestion(
-            node_id=id,
-            class_type=spec.id,
-            constants=constants,
-            input_types=checked.linked_types if spec.checks_types else {},
-        )
-
-    def _seen_by_validator(self, id: str) -> list[str]:
-        """Names of the given inputs that a node's own validator takes, in their order."""
-        taken = self.specs[str(self.graph[id]["class_type"])].validates or []
-        active = {i.name for i in self._active(id) if i.group != "hidden"}
-        given = self.checked[id].inputs
-        return [n for n in given if n in active and ("*" in taken or n in taken or n.partition(".")[0] in taken)]
-
-    def _take_answer(self, answer: ValidationAnswer) -> None:
-        id = answer.node_id
-        if answer.error is not None:
-            self.raised[id] = answer.error
-            return
-        if answer.result is True:
-            return
-        spec = self.specs[str(self.graph[id]["class_type"])]
-        # Of a choice or a growing group the validator sees the whole, so it is the whole that is wrong.
-        names = dict.fromkeys(n if spec.input(n) else n.partition(".")[0] for n in self._seen_by_validator(id))
-        for name in [*names, *(["input_types"] if spec.checks_types else [])]:
-            details = name if answer.result is False else f"{name} - {answer.result}"
-            self.errors[id].append(
-                node_error(
-                    "custom_validation_failed", "Custom validation failed for node", details, {"input_name": name}
-                )
-            )
-
-    def bad_below(self, root: str) -> bool:
-        """Whether a node or anything that it needs has errors."""
-        stack = [root]
-        while stack:
-            id = stack[-1]
-            if id in self._bad:
-                stack.pop()
-            elif self.errors.get(id) or id in self.raised:
-                self._bad[id] = True
-            elif waiting := [s for s in self._below.get(id, []) if s not in self._bad]:
-                stack.extend(waiting)
-            else:
-                self._bad[id] = any(self._bad[s] for s in self._below.get(id, []))
-        return self._bad[root]
-
-    def reasons(self, id: str, *, is_output: bool) -> list[JsonObject]:
+    def reasons(self, node: NodeCheck, *, is_output: bool) -> Sequence[JsonObject]:
         """The errors of a node itself, in the peer's form."""
-        problem = self.raised.get(id)
+        problem = node.problem
         if problem is None:
-            return self.errors.get(id, [])
-        cycle = problem.get("cycle")
-        if isinstance(cycle, dict):
+            return node.errors
+        if isinstance(cycle := problem.get("cycle"), dict):
             return [cycle]
         message = str(problem.get("exception_message", ""))
         extra: JsonObject = {"exception_type": problem.get("exception_type"), "traceback": problem.get("traceback", [])}
-        if is_output:
+        if node.consumer is None or is_output:
             return [node_error("exception_during_validation", "Exception when validating node", message, extra)]
-        consumer, name = self.consumer[id]
-        declared = next((i for i in self._active(consumer) if i.name == name), None)
+        consumer, name = node.consumer
+        declared = next((i for i in consumer.active if i.name == name), None)
         extra = {
             "input_name": name,
-            "input_config": input_config(declared, self.choices(declared)) if declared else None,
+            "input_config": input_config(declared, self._choices(declared)) if declared else None,
             "exception_message": message,
             **extra,
-            "linked_node": self.graph[consumer]["inputs"][name],  # type: ignore[index,call-overload]
+            "linked_node": consumer.inputs[name],
         }
         return [node_error("exception_during_inner_validation", "Exception when validating inner node", message, extra)]
 
-    def node_errors(self, bad_outputs: list[str]) -> dict[str, Json]:
+    def node_errors(self, bad_outputs: Sequence[NodeCheck]) -> dict[str, Json]:
         """Errors by node, each with the outputs that depend on it."""
-        found: dict[str, Json] = {}
-        dependents: dict[str, list[Json]] = {}
-        for root in bad_outputs:
-            seen, stack = {root}, [root]
-            while stack:
-                id = stack.pop()
-                reasons = self.reasons(id, is_output=id in bad_outputs)
-                if reasons:
-                    dependents.setdefault(id, []).append(root)
-                    found.setdefault(
-                        id,
-                        {
-                            "errors": list(reasons),
-                            "dependent_outputs": dependents[id],
-                            "class_type": self.graph[id]["class_type"],
-                        },
-                    )
-                new = [s for s in self._below.get(id, []) if s not in seen]
-                seen.update(new)
-                stack.extend(new)
+        needed_by = self._needed_by(bad_outputs)
+        outputs, found = frozenset(bad_outputs), dict[str, Json]()
+        for id, bits in needed_by.items():
+            if reasons := self.reasons(node := self.nodes[id], is_output=node in outputs):
+                found[id] = {
+                    "errors": [*reasons],
+                    "dependent_outputs": [output.id for bit, output in enumerate(bad_outputs) if bits >> bit & 1],
+                    "class_type": self._graph[id]["class_type"],
+                }
         return found
 
+    def _needed_by(self, outputs: Sequence[NodeCheck]) -> dict[str, int]:
+        """For each node the outputs that need it, one bit each: where many share much, single walks take long."""
+        needed_by = {node.id: 1 << bit for bit, node in enumerate(outputs)}
+        changed = bool(outputs)
+        while changed:  # once, and once more in vain; circles take longer
+            changed = False
+            for node in reversed(self._order):
+                bits = needed_by.get(node.id, 0)
+                for _, source in node.sources:
+                    known = needed_by.get(source, 0)
+                    if bits & ~known:
+                        needed_by[source] = known | bits
+                        changed = True
+        return needed_by
+
     def converted(self) -> Graph:
-        """The graph with converted constants; nodes that were not checked stay as they were sent."""
-        return {
-            id: {**node, "inputs": self.checked[id].inputs} if id in self.checked else node
-            for id, node in self.graph.items()
-        }
+        """The graph with converted constants; other nodes stay as they were sent."""
+        graph = dict(self._graph)
+        for node in self._order:
+            if node.inputs is not node.node.get("inputs"):
+                graph[node.id] = {**node.node, "inputs": node.inputs}
+        return graph
+
+
+def _question(node: NodeCheck) -> ValidationQuestion:
+    constants: JsonObject = {
+        name: None if isinstance(value := node.inputs[name], list) else value for name in _seen_by_validator(node)
+    }
+    types = dict(node.linked_types) if node.spec.checks_types else {}
+    return ValidationQuestion(node_id=node.id, class_type=node.spec.id, constants=constants, input_types=types)
+
+
+def _seen_by_validator(node: NodeCheck) -> list[str]:
+    """Names of the given inputs that a node's own validator takes, in their order."""
+    taken = node.spec.validates or []
+    active = {i.name for i in node.active}
+    return [n for n in node.inputs if n in active and ("*" in taken or n in taken or n.partition(".")[0] in taken)]
+
+
+def _take_answer(node: NodeCheck, answer: ValidationAnswer) -> None:
+    if answer.error is not None:
+        node.problem = answer.error
+    elif answer.result is not True:
+        # Of a choice or a growing group the validator sees the whole, so it is the whole that is wrong.
+        spec = node.spec
+        names = dict.fromkeys(n if spec.input(n) else n.partition(".")[0] for n in _seen_by_validator(node))
+        for name in [*names, *(["input_types"] if spec.checks_types else [])]:
+            details = name if answer.result is False else f"{name} - {answer.result}"
+            extra: JsonObject = {"input_name": name}
+            node.add_error(node_error("custom_validation_failed", "Custom validation failed for node", details, extra))

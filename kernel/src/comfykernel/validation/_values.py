@@ -40,16 +40,6 @@ def unwrap(value: Json) -> Json:
     return value["__value__"] if isinstance(value, dict) and "__value__" in value else value
 
 
-def convert(spec: InputSpec, value: Json) -> Json:
-    """The value in the declared type.
-
-    Raises:
-        TypeError, ValueError, OverflowError: it can't be converted.
-    """
-    converter = CONVERTERS.get(spec.type)
-    return converter(value) if converter else value
-
-
 def conversion_error(spec: InputSpec, config: Json, value: Json, error: Exception) -> JsonObject:
     """The value has a type that can't become the declared one."""
     message = f"Failed to convert an input value to a {spec.type} value"
