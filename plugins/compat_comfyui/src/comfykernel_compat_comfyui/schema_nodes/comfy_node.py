@@ -61,7 +61,7 @@ class ComfyNode:
         raise NotImplementedError(f"{cls.__qualname__} has no execute.")
 
     @classmethod
-    def GET_SCHEMA(cls) -> Schema:  # noqa: N802 - the name that packs know
+    def GET_SCHEMA(cls) -> Schema:
         """The schema, made at the first call.
 
         Raises:
@@ -76,7 +76,7 @@ class ComfyNode:
         return cls.SCHEMA
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, dict[str, object]]:  # noqa: N802
+    def INPUT_TYPES(cls) -> dict[str, dict[str, object]]:
         """The inputs in the form of old-style classes."""
         schema = cls.GET_SCHEMA()
         groups = {name: dict(group) for name, group in grouped(schema.inputs).items()}
@@ -85,7 +85,7 @@ class ComfyNode:
         return groups
 
     @classmethod
-    def EXECUTE_NORMALIZED(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
+    def EXECUTE_NORMALIZED(cls, *args: Any, **kwargs: Any) -> Any:
         """:meth:`execute`, for packs that call nodes of others by ``FUNCTION``."""
         result = cls.execute(*args, **kwargs)
         return result if isinstance(result, NodeOutput) or hasattr(result, "__await__") else as_node_output(result)

@@ -108,9 +108,7 @@ class _Calls:
     def dotted_names(self, wanted: object) -> list[str]:
         """Names of lazy inputs; those inside of groups may be named by themselves."""
         names = [wanted] if isinstance(wanted, str) else list(cast("Sequence[str]", wanted or ()))
-        return [
-            full for name in names for full in self._names if full == name or full.rpartition(".")[2] == name
-        ]
+        return [full for name in names for full in self._names if full == name or full.rpartition(".")[2] == name]
 
     def _running(self, inputs: Mapping[str, object]) -> type[ComfyNode]:
         """The class for one call; what the engine told is an attribute of it, so that threads see it, too."""

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .io_types import ComfyType, ComfyTypeI, Input, Options, Output, WidgetInput, comfytype
+from .io_types import ComfyType, ComfyTypeI, Options, WidgetInput, comfytype
+from .io_types import Input as AnyInput
+from .io_types import Output as AnyOutput
 from .socket_types import TYPES
 
 MOST_NAMES: Final = 100
 """Inputs that a growing group may have."""
 
-TypeLike = type[ComfyType] | Input | str
+TypeLike = type[ComfyType] | AnyInput | str
 
 
 def wire_name(kind: object) -> str:
@@ -25,7 +27,7 @@ def wire_name(kind: object) -> str:
 class MultiType(ComfyTypeI):
     """A value of one of several types."""
 
-    class Input(Input):
+    class Input(AnyInput):
         """Takes links of every type listed; ``id`` may be an input whose field is drawn when nothing is linked."""
 
         def __init__(
@@ -38,7 +40,7 @@ class MultiType(ComfyTypeI):
             lazy: bool | None = None,
             **more: Any,
         ) -> None:
-            widget = copy.copy(id) if isinstance(id, Input) else None
+            widget = copy.copy(id) if isinstance(id, AnyInput) else None
             name = widget.id if widget is not None else str(id)
             if widget is not None:
                 display_name = display_name if display_name is not None else widget.display_name
@@ -80,7 +82,7 @@ class MatchType(ComfyTypeI):
             """The template as clients see it."""
             return {"template_id": self.template_id, "allowed_types": ",".join(self.allowed_types)}
 
-    class Input(Input):
+    class Input(AnyInput):
         """An input of the type."""
 
         def __init__(self, id: str, template: MatchType.Template, *args: Any, **more: Any) -> None:
@@ -91,7 +93,7 @@ class MatchType(ComfyTypeI):
             """The options that clients see."""
             return {**super().as_dict(), "template": self.template.as_dict()}
 
-    class Output(Output):
+    class Output(AnyOutput):
         """An output of the type; the first argument may be its id or its template."""
 
         def __init__(self, *args: Any, template: MatchType.Template | None = None, **more: Any) -> None:
@@ -107,7 +109,7 @@ class MatchType(ComfyTypeI):
 class _Template:
     """What the inputs of a growing group are like, and how they are called."""
 
-    input: Input
+    input: AnyInput
     names: list[str] = field(default_factory=list)
     prefix: str | None = None
     min: int = 1
@@ -143,16 +145,16 @@ class Autogrow(ComfyTypeI):
     Type = dict
 
     @staticmethod
-    def TemplatePrefix(input: Input, prefix: str, min: int = 1, max: int = 10) -> _Template:  # noqa: N802
+    def TemplatePrefix(input: AnyInput, prefix: str, min: int = 1, max: int = 10) -> _Template:
         """Inputs ``prefix0``, ``prefix1`` and so on."""
         return _Template(input, [f"{prefix}{index}" for index in range(max)], prefix, min).checked()
 
     @staticmethod
-    def TemplateNames(input: Input, names: Sequence[str], min: int = 1) -> _Template:  # noqa: N802
+    def TemplateNames(input: AnyInput, names: Sequence[str], min: int = 1) -> _Template:
         """Inputs with these names."""
         return _Template(input, list(names), None, min).checked()
 
-    class Input(Input):
+    class Input(AnyInput):
         """The group."""
 
         def __init__(self, id: str, template: _Template, *args: Any, **more: Any) -> None:
@@ -175,13 +177,13 @@ class DynamicCombo(ComfyTypeI):
         """One choice and its inputs."""
 
         key: str
-        inputs: list[Input] = field(default_factory=list)
+        inputs: list[AnyInput] = field(default_factory=list)
 
         def as_dict(self) -> Options:
             """The choice as clients see it."""
             return {"key": self.key, "inputs": grouped(self.inputs)}
 
-    class Input(Input):
+    class Input(AnyInput):
         """The choice."""
 
         def __init__(self, id: str, options: Sequence[DynamicCombo.Option], *args: Any, **more: Any) -> None:
@@ -193,7 +195,7 @@ class DynamicCombo(ComfyTypeI):
             return {**super().as_dict(), "options": [option.as_dict() for option in self.options]}
 
 
-def grouped(inputs: Iterable[Input]) -> Mapping[str, Mapping[str, object]]:
+def grouped(inputs: Iterable[AnyInput]) -> Mapping[str, Mapping[str, object]]:
     """Inputs in the form of ``INPUT_TYPES``."""
     groups: dict[str, dict[str, object]] = {"required": {}}
     for declared in inputs:

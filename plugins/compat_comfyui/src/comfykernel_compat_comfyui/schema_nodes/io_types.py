@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import Enum
+from enum import StrEnum
 from typing import Any, ClassVar, TypeVar
 
 C = TypeVar("C", bound=type)
@@ -15,7 +15,7 @@ def prune_dict(options: Mapping[str, object]) -> Options:
     return {key: value for key, value in options.items() if value is not None}
 
 
-class NumberDisplay(str, Enum):
+class NumberDisplay(StrEnum):
     """How a number is drawn."""
 
     number = "number"
@@ -24,7 +24,7 @@ class NumberDisplay(str, Enum):
     color = "color"
 
 
-class ControlAfterGenerate(str, Enum):
+class ControlAfterGenerate(StrEnum):
     """What becomes of a value when a prompt has been queued."""
 
     fixed = "fixed"
@@ -33,7 +33,7 @@ class ControlAfterGenerate(str, Enum):
     randomize = "randomize"
 
 
-class FolderType(str, Enum):
+class FolderType(StrEnum):
     """The folders that clients can name."""
 
     input = "input"
@@ -41,7 +41,7 @@ class FolderType(str, Enum):
     temp = "temp"
 
 
-class UploadType(str, Enum):
+class UploadType(StrEnum):
     """The option that draws a button for uploads."""
 
     image = "image_upload"
@@ -216,6 +216,6 @@ def comfytype(io_type: str, **_: object) -> Callable[[C], C]:
     return declare
 
 
-def Custom(io_type: str) -> type[ComfyTypeIO]:  # noqa: N802 - the name that packs know
+def Custom(io_type: str) -> type[ComfyTypeIO]:
     """A type of a pack's own: ``io.Custom("MY_TYPE").Input("value")``."""
     return comfytype(io_type)(type("Custom", (ComfyTypeIO,), {}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from comfykernel_sdk.nodes import Replacement
 
@@ -11,8 +11,6 @@ from ..class_nodes.shown_values import shown
 from ..missing_names import asking_pack
 
 if TYPE_CHECKING:
-    from comfykernel_sdk.json_types import JsonObject
-
     from .schema import NodeReplace
 
 loading_pack: ContextVar[str | None] = ContextVar("loading_pack", default=None)
@@ -42,7 +40,7 @@ def replacement(replace: NodeReplace) -> Replacement:
         old=replace.old_node_id,
         new=replace.new_node_id,
         inputs=named if mapping is not None else None,
-        values=cast("JsonObject", fixed),
+        values=fixed,
         outputs={int(e["old_idx"]): int(e["new_idx"]) for e in reversed(outputs)} if outputs is not None else None,
         widgets=list(replace.old_widget_ids) if replace.old_widget_ids is not None else None,
     )

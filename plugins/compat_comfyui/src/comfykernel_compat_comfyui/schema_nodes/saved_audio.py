@@ -31,7 +31,7 @@ def media_library() -> Any:
         NotProvided: it is not installed.
     """
     try:
-        import av
+        import av  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
         raise not_provided("sounds and films without the package 'av' (pip install av)") from error
     return av
@@ -71,9 +71,7 @@ class AudioSaveHelper:
         quality: str = "128k",
     ) -> SavedAudios:
         """Write sounds among the results, for ``NodeOutput(ui=...)``."""
-        return SavedAudios(
-            AudioSaveHelper.save_audio(audio, filename_prefix, FolderType.output, cls, format, quality)
-        )
+        return SavedAudios(AudioSaveHelper.save_audio(audio, filename_prefix, FolderType.output, cls, format, quality))
 
 
 def _encoded(sound: Tensor, rate: int, format: str, quality: str, texts: Mapping[str, str]) -> bytes:

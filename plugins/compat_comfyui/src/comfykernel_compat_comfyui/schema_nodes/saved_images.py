@@ -5,16 +5,16 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-import folder_paths
 import numpy as np
 from PIL import Image as Pictures
 from PIL.PngImagePlugin import PngInfo
 
 from comfykernel_sdk.context import current
 
+from ..shims import folder_paths
 from .io_types import FolderType
 from .shown_results import SavedImages, SavedResult, directory_of
 
@@ -40,9 +40,10 @@ def texts_of(cls: type[ComfyNode] | None) -> dict[str, str]:
     context = current.get()
     if cls is None or cls.hidden is None or (context is not None and context.settings.execution.disable_metadata):
         return {}
-    prompt, extra = cls.hidden.prompt, cls.hidden.extra_pnginfo  # type: ignore[attr-defined]
+    prompt: object = getattr(cls.hidden, "prompt", None)
+    extra: Mapping[str, object] = getattr(cls.hidden, "extra_pnginfo", None) or {}
     texts = {"prompt": json.dumps(prompt)} if prompt is not None else {}
-    return texts | {str(key): json.dumps(value) for key, value in (extra or {}).items()}
+    return texts | {str(key): json.dumps(value) for key, value in extra.items()}
 
 
 class ImageSaveHelper:
@@ -60,20 +61,18 @@ class ImageSaveHelper:
         info = PngInfo()
         for key, text in texts_of(cls).items():
             info.add_text(key, text)
-        numbers = numbered(filename_prefix, folder_type, images, ".png")
-        results = []
-        for picture in to_pictures(images):
-            results.append(numbers(picture_bytes(picture, "PNG", pnginfo=info, compress_level=compress_level)))
-        return results
+        write = numbered(filename_prefix, folder_type, images, ".png")
+        return [
+            write(picture_bytes(picture, "PNG", pnginfo=info, compress_level=compress_level))
+            for picture in to_pictures(images)
+        ]
 
     @staticmethod
     def get_save_images_ui(
         images: Tensor, filename_prefix: str, cls: type[ComfyNode] | None, compress_level: int = PNG_COMPRESSION
     ) -> SavedImages:
         """Write pictures among the results, for ``NodeOutput(ui=...)``."""
-        return SavedImages(
-            ImageSaveHelper.save_images(images, filename_prefix, FolderType.output, cls, compress_level)
-        )
+        return SavedImages(ImageSaveHelper.save_images(images, filename_prefix, FolderType.output, cls, compress_level))
 
     @staticmethod
     def save_animated_png(
@@ -100,9 +99,7 @@ class ImageSaveHelper:
         images: Tensor, filename_prefix: str, cls: type[ComfyNode] | None, fps: float, compress_level: int
     ) -> SavedImages:
         """Write a PNG file that moves among the results, for ``NodeOutput(ui=...)``."""
-        result = ImageSaveHelper.save_animated_png(
-            images, filename_prefix, FolderType.output, cls, fps, compress_level
-        )
+        result = ImageSaveHelper.save_animated_png(images, filename_prefix, FolderType.output, cls, fps, compress_level)
         return SavedImages([result], is_animated=len(images) > 1)
 
     @staticmethod

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 from .dynamic_types import Autogrow, DynamicCombo
 from .io_types import Input, Output
 
 
-class Hidden(str, Enum):
+class Hidden(StrEnum):
     """What the engine tells a node besides its inputs; the value is the kind."""
 
     unique_id = "UNIQUE_ID"

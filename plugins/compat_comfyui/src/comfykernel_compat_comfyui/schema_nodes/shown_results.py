@@ -6,8 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-import folder_paths
-
+from ..shims import folder_paths
 from .io_types import FolderType
 from .node_output import _UIOutput
 
@@ -73,9 +72,7 @@ class SavedAudios(_UIOutput):
 class PreviewImage(_UIOutput):
     """Pictures to look at, written among the temporary files. ``image``: [batch, height, width, channel], 0..1."""
 
-    def __init__(
-        self, image: Tensor, animated: bool = False, cls: type[ComfyNode] | None = None, **_: object
-    ) -> None:
+    def __init__(self, image: Tensor, animated: bool = False, cls: type[ComfyNode] | None = None, **_: object) -> None:
         from .saved_images import ImageSaveHelper
 
         self.values = ImageSaveHelper.save_images(
@@ -91,7 +88,9 @@ class PreviewImage(_UIOutput):
 class PreviewMask(PreviewImage):
     """Masks to look at, as grey pictures. ``mask``: [batch, height, width] or [height, width], 0..1."""
 
-    def __init__(self, mask: Tensor, animated: bool = False, cls: type[ComfyNode] | None = None, **more: object) -> None:
+    def __init__(
+        self, mask: Tensor, animated: bool = False, cls: type[ComfyNode] | None = None, **more: object
+    ) -> None:
         height, width = mask.shape[-2:]
         grey = mask.reshape(-1, height, width, 1).expand(-1, -1, -1, 3)
         super().__init__(grey, animated, cls, **more)
@@ -135,9 +134,7 @@ class PreviewText(_UIOutput):
 class PreviewUI3D(_UIOutput):
     """A model to turn, with the camera and perhaps a picture behind it."""
 
-    def __init__(
-        self, model_file: object, camera_info: object, bg_image: Tensor | None = None, **_: object
-    ) -> None:
+    def __init__(self, model_file: object, camera_info: object, bg_image: Tensor | None = None, **_: object) -> None:
         self.model_file = model_file
         self.camera_info = camera_info
         self.bg_image_path: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Any
 
 from .io_types import (
     ComfyTypeI,
@@ -197,7 +197,8 @@ class _ComboInput(WidgetInput):
         **more: Any,
     ) -> None:
         self.multiselect = bool(more.pop("multiselect", self.multiselect))
-        super().__init__(id, *args, default=_plain(default), **more)
+        super().__init__(id, *args, **more)
+        self.default = _plain(default if default is not None else self.default)
         listed = list(options) if options is not None else None
         self.options = [_plain(option) for option in listed] if listed is not None else None
         self.control_after_generate = control_after_generate
@@ -231,7 +232,9 @@ class Combo(ComfyTypeIO):
     class Output(Output):
         """Gives a value of a list."""
 
-        def __init__(self, id: str | None = None, *args: Any, options: Sequence[str] | None = None, **more: Any) -> None:
+        def __init__(
+            self, id: str | None = None, *args: Any, options: Sequence[str] | None = None, **more: Any
+        ) -> None:
             super().__init__(id, *args, **more)
             self.options = list(options or [])
 
@@ -273,11 +276,8 @@ class _DrawnInput(WidgetInput):
 
     def __init__(self, id: str, *args: Any, **more: Any) -> None:
         more.setdefault("socketless", True)
-        default = more.pop("default", self.usual)
-        component = more.pop("component", None)
-        super().__init__(id, *args, default=default, **more)
-        if component is not None:
-            self.extra_dict["component"] = component
+        super().__init__(id, *args, **more)
+        self.default = self.usual if self.default is None else self.default
 
 
 @comfytype("COLOR")
@@ -289,7 +289,7 @@ class Color(ComfyTypeIO):
     class Input(_DrawnInput):
         """Drawn as a colour picker."""
 
-        usual = "#ffffff"
+        usual: object = "#ffffff"
 
 
 @comfytype("BOUNDING_BOX")
@@ -301,7 +301,7 @@ class BoundingBox(ComfyTypeIO):
     class Input(_DrawnInput):
         """Drawn as a rectangle."""
 
-        usual: Final = {"x": 0, "y": 0, "width": 512, "height": 512}
+        usual: object = {"x": 0, "y": 0, "width": 512, "height": 512}
 
 
 @comfytype("CURVE")
@@ -313,7 +313,7 @@ class Curve(ComfyTypeIO):
     class Input(_DrawnInput):
         """Drawn as a curve."""
 
-        usual: Final = [(0.0, 0.0), (1.0, 1.0)]
+        usual: object = [(0.0, 0.0), (1.0, 1.0)]
 
 
 @comfytype("IMAGECOMPARE")

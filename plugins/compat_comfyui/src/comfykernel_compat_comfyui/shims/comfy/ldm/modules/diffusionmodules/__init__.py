@@ -1,0 +1,1 @@
+"""Parts of UNets and autoencoders."""

@@ -1,0 +1,3 @@
+"""The versioned interface for node packs."""
+
+from __future__ import annotations

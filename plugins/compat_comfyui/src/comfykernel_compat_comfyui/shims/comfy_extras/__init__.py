@@ -1,0 +1,1 @@
+"""Nodes by the modules in which packs look for them."""
