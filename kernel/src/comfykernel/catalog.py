@@ -172,7 +172,7 @@ class CatalogKeeper:
 
     def _input_info(self, spec: InputSpec) -> Json:
         if spec.group == "hidden":
-            return spec.type
+            return spec.type if spec.options is None else [spec.type]
         if spec.match or spec.slots is not None or spec.branches is not None:
             return self._dynamic_info(spec)
         choices = self.choices(spec)

@@ -73,7 +73,7 @@ class InputSpec(msgspec.Struct, kw_only=True):
     ``type`` is the wire type (for ``hidden`` the kind of value); ``choices`` the allowed values of a list;
     ``source`` names a list that the storage resolves (``kinds`` narrows files of the input folder, ``choices`` are
     then appended to it); ``as_list`` writes the choices where the type stands; ``options`` are shown to clients as
-    they are, ``None`` leaves them out.
+    they are, ``None`` leaves them out (for ``hidden``: shows the type without a list around it).
 
     ``branches`` of a choice: value -> the inputs that it brings; ``slots`` of a growing group: its inputs. ``match``
     names the type template that this input shares with others (``type`` is then what it may stand for), ``""`` says
