@@ -70,7 +70,7 @@ class FileStore(Protocol):
         ``%width% %height% %year% %month% %day% %hour% %minute% %second%`` are replaced.
         """
 
-    def write(self, ref: FileRef, data: bytes, *, overwrite: bool = True) -> FileRef:
+    def write(self, ref: FileRef, data: bytes | bytearray, *, overwrite: bool = True) -> FileRef:
         """Write a whole file, all or nothing.
 
         Without ``overwrite`` a name that is taken gives the existing file when its content is the same, else a new
@@ -163,7 +163,7 @@ class UserStore(Protocol):
     def read(self, user: str, path: str) -> bytes:
         """Content of a user's file. ``NotFound``, ``InvalidPath``."""
 
-    def write(self, user: str, path: str, data: bytes, *, overwrite: bool = True) -> FileInfo:
+    def write(self, user: str, path: str, data: bytes | bytearray, *, overwrite: bool = True) -> FileInfo:
         """Write a user's file, folders created. ``Conflict`` when it exists and may not be overwritten."""
 
     def move(self, user: str, source: str, destination: str, *, overwrite: bool = True) -> FileInfo:

@@ -12,7 +12,7 @@ import msgspec
 
 from comfykernel_sdk.errors import Conflict, InvalidPrompt
 from comfykernel_sdk.events import Event, ExecutionStarted, JobFinished, NumberedEvent, QueueChanged
-from comfykernel_sdk.jobs import Job, JobState, Outcome, PromptRequest, Submission
+from comfykernel_sdk.jobs import EndedOrder, Job, JobState, Outcome, PromptRequest, Submission
 from comfykernel_sdk.nodes import NodeSpec
 from comfykernel_sdk.scheduler import DeviceStatus, WorkerStatus
 from comfykernel_sdk.transport import BusEvent, Catalogued, PluginInfo
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from comfykernel_sdk.json_types import JsonObject
     from comfykernel_sdk.settings import Settings
     from comfykernel_sdk.transport import SubmitFilter
+
+
+ENDED = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 
 
 class MemorySubscription:
@@ -50,6 +53,7 @@ class MemoryKernel:
         self.jobs: dict[str, Job] = {}
         self.freed: list[tuple[bool, bool]] = []
         self.interrupted: list[str | None] = []
+        self.cancelled: list[str] = []
         self.specs: dict[str, NodeSpec] = {}
         self.plugin_list: list[PluginInfo] = []
         self.packs: list[JsonObject] = []
@@ -57,6 +61,7 @@ class MemoryKernel:
         self.run_at_once = False
         self.told: dict[str, list[Event]] = {}
         self._numbers = itertools.count()
+        self._sequences = itertools.count(1)
         self._listeners: list[MemorySubscription] = []
 
     # -- what the test does ---------------------------------------------------------------------
@@ -99,6 +104,7 @@ class MemoryKernel:
         self.jobs[prompt_id] = Job(
             prompt_id=prompt_id,
             number=number,
+            sequence=next(self._sequences),
             graph=request.graph,
             extra_data=request.extra_data,
             outputs_to_execute=list(request.partial_execution_targets or request.graph),
@@ -116,8 +122,8 @@ class MemoryKernel:
     async def validate_only(self, request: PromptRequest) -> dict[str, JsonObject]:
         return {}
 
-    def _in(self, *states: JobState) -> list[Job]:
-        return [job for job in self.jobs.values() if job.state in states]
+    def _in(self, *states: JobState, user: str | None = None) -> list[Job]:
+        return [job for job in self.jobs.values() if job.state in states and user in (None, job.user)]
 
     def queue_remaining(self) -> int:
         return len(self._in(JobState.QUEUED, JobState.RUNNING))
@@ -129,42 +135,61 @@ class MemoryKernel:
         return sorted(self._in(JobState.QUEUED), key=lambda job: job.number)
 
     async def delete_pending(self, prompt_ids: list[str], *, user: str | None = None) -> list[str]:
-        gone = [job.prompt_id for job in self.pending() if job.prompt_id in prompt_ids]
+        gone = [job.prompt_id for job in self._in(JobState.QUEUED, user=user) if job.prompt_id in prompt_ids]
         for id in gone:
             del self.jobs[id]
         return gone
 
     async def clear_pending(self, *, user: str | None = None) -> int:
-        return len(await self.delete_pending([job.prompt_id for job in self.pending()]))
+        return len(await self.delete_pending([job.prompt_id for job in self.pending()], user=user))
 
     async def interrupt(self, prompt_id: str | None = None, *, user: str | None = None) -> bool:
+        found = [job for job in self._in(JobState.RUNNING, user=user) if prompt_id in (None, job.prompt_id)]
         self.interrupted.append(prompt_id)
-        return bool(self.running())
+        self.cancelled += [job.prompt_id for job in found]
+        return bool(found)
 
     async def cancel(self, prompt_id: str, *, user: str | None = None) -> bool:
-        return bool(await self.delete_pending([prompt_id]))
+        return bool(await self.delete_pending([prompt_id], user=user)) or await self.interrupt(prompt_id, user=user)
 
     async def job(self, prompt_id: str) -> Job | None:
         return self.jobs.get(prompt_id)
 
     async def history(
-        self, *, limit: int | None = None, offset: int = 0, newest_first: bool = False, user: str | None = None
+        self,
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+        newest_first: bool = False,
+        order: EndedOrder = "end",
+        user: str | None = None,
+        states: tuple[JobState, ...] | None = None,
+        workflow_id: str | None = None,
     ) -> list[Job]:
-        ended = sorted(self._in(JobState.DONE, JobState.FAILED, JobState.CANCELLED), key=lambda job: job.ended_ms or 0)
-        if newest_first:
-            ended.reverse()
+        def rank(job: Job) -> int:
+            ended = job.ended_ms or 0
+            return {"end": ended, "creation": job.sequence, "duration": ended - (job.started_ms or ended)}[order]
+
+        found = [job for job in self._in(*(ENDED if states is None else states), user=user) if job.state.ended]
+        ended = sorted([job for job in found if workflow_id in (None, job.workflow_id)], key=rank, reverse=newest_first)
         return ended[offset:][:limit]
 
-    async def count_history(self, *, user: str | None = None) -> int:
-        return len(await self.history())
+    async def count_history(
+        self,
+        *,
+        user: str | None = None,
+        states: tuple[JobState, ...] | None = None,
+        workflow_id: str | None = None,
+    ) -> int:
+        return len(await self.history(user=user, states=states, workflow_id=workflow_id))
 
     async def delete_history(self, prompt_ids: list[str], *, user: str | None = None) -> None:
-        for job in await self.history():
+        for job in await self.history(user=user):
             if job.prompt_id in prompt_ids:
                 del self.jobs[job.prompt_id]
 
     async def clear_history(self, *, user: str | None = None) -> None:
-        await self.delete_history(list(self.jobs))
+        await self.delete_history(list(self.jobs), user=user)
 
     def subscribe(self, *, limit: int = 10_000) -> MemorySubscription:
         subscription = MemorySubscription()

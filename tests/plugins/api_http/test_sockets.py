@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from comfykernel_api_http.sockets.connection import MAX_BYTES, MAX_FRAMES, TOO_SLOW, Connection
+from comfykernel_api_http.outbox import MAX_BYTES, MAX_FRAMES
+from comfykernel_api_http.sockets.connection import TOO_SLOW, Connection
 from comfykernel_sdk.events import (
     ExecutionCached,
     ExecutionFailed,
@@ -281,7 +282,7 @@ async def test_a_slow_client_loses_previews_first() -> None:
     for _ in range(200):
         connection.put(bytes(MAX_BYTES // 100), kind="preview")
     connection.put("last")
-    frames = [frame.data for frame in connection._frames]
+    frames = [frame.data for frame in connection.outbox.waiting()]
     assert [data for data in frames if isinstance(data, str)] == ["first", "last"]
     assert sum(map(len, frames)) <= MAX_BYTES
 
@@ -290,7 +291,7 @@ async def test_then_states_that_a_later_one_replaces() -> None:
     connection = Connection("a", "default", Pipe().send)
     for number in range(MAX_FRAMES + 1):
         connection.put(f"{number}", kind="state", key="p")
-    assert [frame.data for frame in connection._frames] == [str(MAX_FRAMES)]
+    assert [frame.data for frame in connection.outbox.waiting()] == [str(MAX_FRAMES)]
 
 
 async def test_then_the_connection_is_closed_with_a_reason() -> None:

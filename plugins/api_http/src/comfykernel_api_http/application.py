@@ -14,7 +14,6 @@ from . import __version__
 from .access import AccessRules
 from .answers import JSON, Answer
 from .errors import ClientGone, RequestRefused, error_answer
-from .handlers.queue import queue_info
 from .handlers.workflow import prompt_info
 from .instant import InstantAnswers
 from .request import Request, check_encoding
@@ -53,7 +52,7 @@ class Application:
     def instant_answers(self) -> InstantAnswers:
         """What can be answered while a request is being read."""
         services = self._services
-        makers = {"/prompt": lambda: prompt_info(services.kernel), "/queue": lambda: queue_info(services.kernel)}
+        makers = {"/prompt": lambda: prompt_info(services.kernel), "/queue": services.queue.at_once}
         bodies = {(prefix + path).encode(): make for path, make in makers.items() for prefix in PREFIXES}
         authentication = services.authentication
         return InstantAnswers(bodies, self._access, self._common, token_needed=lambda: authentication.required)
@@ -110,10 +109,9 @@ class Application:
             self._authenticate(scope, headers)
             if scope["path"] not in SOCKET_PATHS:
                 raise RequestRefused(403, "no_socket", "There is no WebSocket at this address.", hint="It is at /ws.")
+            await serve_socket(scope, receive, send, self._services, self._services.user_of(scope))
         except RequestRefused as error:
             await refuse_socket(error_answer(error), send, self._common)
-            return
-        await serve_socket(scope, receive, send, self._services, self._services.user_of(scope))
 
     def _authenticate(self, scope: Scope, headers: dict[bytes, bytes]) -> Answer | None:
         """Note whose request it is; returns the answer to a page that was opened to log in.

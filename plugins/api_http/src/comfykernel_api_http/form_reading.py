@@ -23,7 +23,7 @@ class UploadedFile:
 
     __slots__ = ("data", "filename")
 
-    def __init__(self, filename: str, data: bytes) -> None:
+    def __init__(self, filename: str, data: bytes | bytearray) -> None:
         self.filename = filename
         self.data = data
 
@@ -35,7 +35,7 @@ class Form:
         self.fields: dict[str, str] = {}
         self.files: dict[str, UploadedFile] = {}
 
-    def add(self, segment: MultipartSegment, data: bytes) -> None:
+    def add(self, segment: MultipartSegment, data: bytearray) -> None:
         """Take in a part that is complete."""
         name = segment.name or ""
         if segment.filename is not None:
@@ -46,7 +46,7 @@ class Form:
             self.fields.setdefault(name, _text(name, data))
 
 
-def _text(name: str, data: bytes) -> str:
+def _text(name: str, data: bytearray) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -77,7 +77,7 @@ async def read_form(request: Request) -> Form:
                     elif part is not None:
                         data += part
                     elif segment is not None:
-                        form.add(segment, bytes(data))
+                        form.add(segment, data)
     except MultipartError as error:
         raise BadInput("The form is damaged or ends too early.", details=str(error), type="invalid_form") from None
     return form

@@ -21,11 +21,6 @@ def plain_number(number: float) -> int | float:
     return int(number) if float(number).is_integer() else number
 
 
-def queue_item(job: Job) -> list[object]:
-    """A job as an item of the queue: ``[number, prompt id, graph, extra data, output node ids]``."""
-    return [plain_number(job.number), job.prompt_id, job.graph, job.extra_data, job.outputs_to_execute]
-
-
 def status_of(job: Job) -> dict[str, object]:
     """How a job ended, with the messages of its run."""
     outcome = job.outcome

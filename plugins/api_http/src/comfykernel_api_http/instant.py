@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from .access import AccessRules
     from .asgi import HeaderList
 
-Instant: TypeAlias = "Callable[[], bytes]"
-"""Makes the JSON body of an answer at once."""
+Instant: TypeAlias = "Callable[[], bytes | None]"
+"""Makes the JSON body of an answer; nothing when that would take long."""
 
 
 class InstantAnswers:
@@ -44,6 +44,8 @@ class InstantAnswers:
         except RequestRefused:
             return None
         body = make()
+        if body is None:
+            return None
         lines = b"".join(b"%s: %s\r\n" % line for line in more)
         return b"HTTP/1.1 200 OK\r\n%scontent-length: %d\r\n%s\r\n%s" % (lines, len(body), self._headers, body)
 

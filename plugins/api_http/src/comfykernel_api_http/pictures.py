@@ -42,7 +42,7 @@ def take_channel(stream: BinaryIO, channel: str, *, max_pixels: int) -> bytes:
     return _encoded(result, "png")
 
 
-def put_mask(original: BinaryIO, mask: bytes, *, max_pixels: int) -> bytes:
+def put_mask(original: BinaryIO, mask: bytes | bytearray, *, max_pixels: int) -> bytes:
     """The original with the alpha of a mask of the same size; keeps the original's texts. PNG.
 
     Raises:

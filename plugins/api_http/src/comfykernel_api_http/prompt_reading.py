@@ -1,4 +1,4 @@
-"""Reads the body of POST /prompt into the kernel's request."""
+"""Turns the body of POST /prompt into the kernel's request."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Final
 from comfykernel_sdk.errors import InvalidPrompt
 from comfykernel_sdk.jobs import PromptRequest
 
-from .json_reading import read_json
-
 if TYPE_CHECKING:
     from comfykernel_sdk.graph import Graph
     from comfykernel_sdk.json_types import Json, JsonObject
@@ -18,14 +16,12 @@ MAX_ID_LENGTH: Final = 1_000
 """Characters of a prompt id that a client makes up."""
 
 
-def read_prompt(data: bytes, *, user: str, idempotency_key: str | None) -> PromptRequest:
+def read_prompt(body: Json, *, user: str, idempotency_key: str | None) -> PromptRequest:
     """The request that a body makes; members that are null count as absent, unknown ones are ignored.
 
     Raises:
-        BadInput: it is no JSON.
         InvalidPrompt: it has no prompt, or a member of a wrong type.
     """
-    body = read_json(data)
     if not isinstance(body, dict) or body.get("prompt") is None:
         raise InvalidPrompt("No prompt provided", details="No prompt provided", type="no_prompt")
     graph = _graph(body["prompt"])

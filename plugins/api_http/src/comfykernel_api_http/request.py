@@ -38,6 +38,11 @@ class Request:
         self._query: dict[str, str] | None = None
 
     @property
+    def bound_user(self) -> str | None:
+        """The only user whose jobs and files the caller may see and change; nothing: those of all."""
+        return self.services.bound_user(self.scope)
+
+    @property
     def path(self) -> str:
         """The decoded path."""
         return str(self.scope["path"])
@@ -78,11 +83,6 @@ class Request:
             if seen > limit:
                 await self._drain(DRAINED_BEYOND_LIMIT if more else 0)
             yield chunk
-
-    async def body(self) -> bytes:
-        """The whole body; raises as :meth:`chunks`."""
-        parts = [chunk async for chunk in self.chunks()]
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _drain(self, budget: int) -> None:
         more = True

@@ -53,6 +53,7 @@ API_HANDLERS = (
     jobs.cancel_jobs,
     jobs.get_job_assets,
     jobs.stream_events,
+    jobs.get_node_replacements,
 )
 """Served bare and under /api."""
 

@@ -202,7 +202,7 @@ def _address(sock: socket.socket, *, tls: bool) -> str:
 
 
 def _socket_protocol(*args: Any, **kwargs: Any) -> asyncio.Protocol:
-    """uvicorn's WebSocket protocol, imported at the first connection."""
-    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+    """The protocol of WebSockets, imported at the first connection."""
+    from .sockets.protocol import SocketProtocol
 
-    return WebSocketsSansIOProtocol(*args, **kwargs)
+    return SocketProtocol(*args, **kwargs)

@@ -22,7 +22,7 @@ _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errn
 _UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
 
 
-def replace_file(path: Path, data: bytes, *, durable: bool = True) -> None:
+def replace_file(path: Path, data: bytes | bytearray, *, durable: bool = True) -> None:
     """Write a file, in place of one that is there. ``durable``: it survives a power cut once this returns.
 
     Raises:
@@ -33,7 +33,7 @@ def replace_file(path: Path, data: bytes, *, durable: bool = True) -> None:
         os.replace(hidden, path)
 
 
-def create_file(paths: Iterable[Path], data: bytes, *, durable: bool = True, reuse: bool = False) -> Path | None:
+def create_file(paths: Iterable[Path], data: bytes | bytearray, *, durable: bool = True, reuse: bool = False) -> Path | None:
     """Write a new file under the first of these names that no process has taken (all in one folder).
 
     ``reuse``: a name whose file has the same content will do. Returns the path, ``None`` when all are taken.
@@ -95,12 +95,12 @@ def _claim_and_replace(hidden: Path, path: Path) -> bool:
     return True
 
 
-def _holds(path: Path, data: bytes) -> bool:
+def _holds(path: Path, data: bytes | bytearray) -> bool:
     return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
 
 
 @contextlib.contextmanager
-def _written(folder: Path, data: bytes, *, durable: bool) -> Iterator[Path]:
+def _written(folder: Path, data: bytes | bytearray, *, durable: bool) -> Iterator[Path]:
     """A hidden file in the folder with the data, gone at the end."""
     hidden = folder / f"{HIDDEN}{secrets.token_hex(8)}.part"
     try:

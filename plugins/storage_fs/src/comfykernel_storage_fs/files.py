@@ -41,7 +41,7 @@ class FolderFileStore:
         make_folder(folder)
         return NumberedName(filename, "/".join(parts), next_counter(folder, filename), kind)
 
-    def write(self, ref: FileRef, data: bytes, *, overwrite: bool = True) -> FileRef:
+    def write(self, ref: FileRef, data: bytes | bytearray, *, overwrite: bool = True) -> FileRef:
         """Write a whole file, all or nothing; see the sdk for ``overwrite``."""
         path = self._path(ref, make=True)
         durable = ref.type != "temp"

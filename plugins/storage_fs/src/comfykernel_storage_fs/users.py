@@ -79,7 +79,7 @@ class FolderUserStore:
         """Content of a user's file."""
         return self._existing(user, path).read_bytes()
 
-    def write(self, user: str, path: str, data: bytes, *, overwrite: bool = True) -> FileInfo:
+    def write(self, user: str, path: str, data: bytes | bytearray, *, overwrite: bool = True) -> FileInfo:
         """Write a user's file, folders created."""
         file = self._file(user, path)
         if overwrite:

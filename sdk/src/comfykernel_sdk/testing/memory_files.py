@@ -39,7 +39,7 @@ class MemoryFiles:
         taken = [int(match[1]) for name in names if (match := pattern.match(name))]
         return NumberedName(filename, subfolder, max(taken, default=0) + 1, kind)
 
-    def write(self, ref: FileRef, data: bytes, *, overwrite: bool = True) -> FileRef:
+    def write(self, ref: FileRef, data: bytes | bytearray, *, overwrite: bool = True) -> FileRef:
         """Write a whole file; see the sdk for ``overwrite``."""
         ref = _checked(ref)
         with self._lock:

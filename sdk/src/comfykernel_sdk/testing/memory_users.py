@@ -52,7 +52,7 @@ class MemoryUsers:
         """Content of a user's file."""
         return self._found(user, path)[0]
 
-    def write(self, user: str, path: str, data: bytes, *, overwrite: bool = True) -> FileInfo:
+    def write(self, user: str, path: str, data: bytes | bytearray, *, overwrite: bool = True) -> FileInfo:
         """Write a user's file."""
         name = self._name(user, path)
         if not overwrite and (user, name) in self._files:

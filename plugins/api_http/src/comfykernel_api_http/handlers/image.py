@@ -12,7 +12,7 @@ from comfykernel_sdk.storage import FILE_KINDS, FileInfo, FileKind, FileRef
 
 from ..answers import Answer, json_answer
 from ..form_reading import read_form
-from ..json_reading import read_object
+from ..json_reading import as_object, decode_json
 from ..media_types import safe_media_type
 from ..pictures import make_preview, put_mask, take_channel
 from ..schemas import UploadResponse
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ..request import Request
 
 OVERWRITE: Final = ("true", "1")
+MAX_REFERENCE: Final = 10_000
+"""Bytes of the JSON object that names a picture."""
 
 
 async def view_image(request: Request) -> Answer:
@@ -101,7 +103,10 @@ def _image_of(form: Form) -> UploadedFile:
 
 
 def _original(form: Form) -> FileRef:
-    reference = read_object(form.fields.get("original_ref", "").encode())
+    text = form.fields.get("original_ref", "").encode()
+    if len(text) > MAX_REFERENCE:
+        raise BadInput("original_ref is too long.", details=f"At most {MAX_REFERENCE} bytes.", type="too_long")
+    reference = as_object(decode_json(text))
     name, subfolder = reference.get("filename"), reference.get("subfolder") or ""
     if not isinstance(name, str) or not name or not isinstance(subfolder, str):
         raise BadInput("The member filename of original_ref must be a text.", type="invalid_original_ref")
@@ -111,7 +116,7 @@ def _original(form: Form) -> FileRef:
     return FileRef(posixpath.basename(name), subfolder, kind or _kind(str(reference.get("type") or "output")))
 
 
-async def _store(request: Request, form: Form, data: bytes) -> Answer:
+async def _store(request: Request, form: Form, data: bytes | bytearray) -> Answer:
     subfolder = form.fields.get("subfolder", "")
     ref = FileRef(_image_of(form).filename, subfolder, _kind(form.fields.get("type", "input")))
     overwrite = form.fields.get("overwrite") in OVERWRITE

@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Request, Response, get, patch
 from litestar.params import FromPath
 
-from comfykernel_sdk.errors import BadInput
+from comfykernel_sdk.errors import BadInput, Forbidden
 from comfykernel_sdk.storage import FILE_KINDS
 
 from ..injection import TheKernel, TheServices
@@ -38,12 +38,14 @@ async def get_raw_logs(services: TheServices) -> dict[str, object]:
 )
 async def subscribe_to_logs(services: TheServices, request: Request[Any, Any, Any]) -> dict[str, str]:
     """Send a connected client new lines of the log, or no longer."""
-    body = read_object(await request.body())
+    body = await read_object(request)
     sid = body.get("clientId")
     if not isinstance(sid, str) or "enabled" not in body:
         raise BadInput("The members clientId and enabled are needed.", type="invalid_body")
     connection = services.hub.find(sid)
     if connection is not None:
+        if not services.is_own(request.scope, connection.user):
+            raise Forbidden("The clientId belongs to another user.", details=connection.sid, type="client_taken")
         connection.wants_logs = bool(body["enabled"])
     return {}
 

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..answers import Answer, done, encoder
-from ..history_items import queue_item
+from ..answers import Answer, done
 from ..json_reading import read_object
 from .workflow import read_ids
 
 if TYPE_CHECKING:
-    from comfykernel_sdk.transport import Kernel
-
     from ..request import Request
 
 
 async def get_queue_info(request: Request) -> Answer:
     """GET /queue: prompts that run, and those that wait in the order in which they will run."""
-    return Answer(queue_info(request.services.kernel))
-
-
-def queue_info(kernel: Kernel) -> bytes:
-    """The queue as JSON."""
-    return encoder.encode(
-        {
-            "queue_running": [queue_item(job) for job in kernel.running()],
-            "queue_pending": [queue_item(job) for job in kernel.pending()],
-        }
-    )
+    return Answer(await request.services.queue.of_user(request.bound_user))
 
 
 async def manage_queue(request: Request) -> Answer:
@@ -35,10 +22,10 @@ async def manage_queue(request: Request) -> Answer:
 
     Clients are told the state of the queue when it was cleared although nothing waited, and twice after a deletion.
     """
-    body = read_object(await request.body())
-    kernel, hub = request.services.kernel, request.services.hub
-    if body.get("clear") and not await kernel.clear_pending():
+    body = await read_object(request)
+    kernel, hub, user = request.services.kernel, request.services.hub, request.bound_user
+    if body.get("clear") and not await kernel.clear_pending(user=user):
         hub.announce_queue()
-    if "delete" in body and await kernel.delete_pending(read_ids(body["delete"])):
+    if "delete" in body and await kernel.delete_pending(read_ids(body["delete"]), user=user):
         hub.announce_queue()
     return done()

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 from litestar import Request, get, post
 
+from comfykernel_sdk.json_types import JsonObject
+
+from ..features import server_features
 from ..injection import TheKernel, TheServices
 from ..json_reading import read_object
-from ..schemas import DeviceInfo, ServerFeatures, SystemInfo, SystemStats
+from ..schemas import DeviceInfo, SystemInfo, SystemStats
 
 if TYPE_CHECKING:
     from comfykernel_sdk.transport import Kernel
@@ -35,15 +38,15 @@ def get_system_stats(kernel: TheKernel) -> SystemStats:
 
 
 @get("/features", operation_id="getFeatures", tags=["system"], summary="Get server feature flags")
-async def get_features(services: TheServices) -> ServerFeatures:
+async def get_features(services: TheServices, request: Request[Any, Any, Any]) -> JsonObject:
     """What this server can do."""
-    return ServerFeatures(max_upload_size=services.max_body)
+    return server_features(max_upload_size=services.max_body, headers=dict(request.scope["headers"]))
 
 
 @post("/free", operation_id="freeResources", tags=["system"], summary="Free resources", status_code=200)
 async def free_resources(kernel: TheKernel, request: Request[Any, Any, Any]) -> dict[str, str]:
     """Let workers drop models and cached outputs, after the prompt that runs."""
-    body = read_object(await request.body())
+    body = await read_object(request)
     unload, free = bool(body.get("unload_models")), bool(body.get("free_memory"))
     if unload or free:
         await kernel.free(unload_models=unload, free_memory=free)

@@ -115,7 +115,9 @@ async def write_file(
 ) -> Response[bytes]:
     """Write a file."""
     name = unquote(file)
-    data = await request.body()
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
     users = services.kernel.users
     info = await _guarded(users.write, _user(services, request), name, data, overwrite=overwrite != "false")
     return _written(info, name, full_info)

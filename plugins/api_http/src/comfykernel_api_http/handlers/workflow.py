@@ -6,13 +6,12 @@ import logging
 import uuid
 from typing import TYPE_CHECKING, Final
 
-from comfykernel_sdk.errors import BadInput, Forbidden, NotFound
+from comfykernel_sdk.errors import BadInput, Conflict, Forbidden, NotFound
 
 from ..answers import Answer, done, json_answer
-from ..json_reading import read_json, read_object
+from ..json_reading import as_object, read_json, read_object
 from ..prompt_reading import read_prompt
 from ..schemas import PromptResponse
-from ..services import TOKEN_USER
 from ..shapes import wants_classic_shape
 
 if TYPE_CHECKING:
@@ -40,15 +39,16 @@ def prompt_info(kernel: Kernel) -> bytes:
 async def execute_prompt(request: Request) -> Answer:
     """POST /prompt: submit a workflow. What happens to it is told to clients after the answer."""
     services = request.services
-    body = await request.body()
     try:
         prompt = read_prompt(
-            body, user=services.user_of(request.scope), idempotency_key=request.header(b"idempotency-key")
+            await read_json(request),
+            user=services.user_of(request.scope),
+            idempotency_key=request.header(b"idempotency-key"),
         )
     except BadInput as error:
-        log.info("A prompt was refused: %s", error)
+        _log_refusal(request, error)
         raise
-    _check_client(request, prompt)
+    await _check_owner(request, prompt)
     if prompt.prompt_id is None and prompt.idempotency_key is None:
         prompt.prompt_id = str(uuid.uuid4())
     held = prompt.prompt_id
@@ -59,7 +59,7 @@ async def execute_prompt(request: Request) -> Answer:
     except BaseException as error:
         if held is not None:
             services.hub.end_answer(held)
-        log.info("A prompt was refused: %s", error)
+        _log_refusal(request, error)
         raise
     answer = json_answer(
         PromptResponse(prompt_id=submission.prompt_id, number=submission.number, node_errors=submission.node_errors)
@@ -71,38 +71,46 @@ async def execute_prompt(request: Request) -> Answer:
     return answer
 
 
-def _check_client(request: Request, prompt: PromptRequest) -> None:
-    """Let no bearer of a token send messages to the socket of another user.
+async def _check_owner(request: Request, prompt: PromptRequest) -> None:
+    """Let no caller who is bound to a user send messages to the socket of another, or take the place of their job.
 
     Raises:
         Forbidden: the client is another user's.
+        Conflict: the prompt_id is one of another user's jobs.
     """
-    if prompt.client_id is None or TOKEN_USER not in request.scope:
+    user = request.bound_user
+    if user is None:
         return
-    connection = request.services.hub.find(prompt.client_id)
-    if connection is not None and connection.user != prompt.user:
-        raise Forbidden("The client_id belongs to another user.", details=prompt.client_id, type="client_taken")
+    connection = None if prompt.client_id is None else request.services.hub.find(prompt.client_id)
+    if connection is not None and connection.user != user:
+        raise Forbidden("The client_id belongs to another user.", details=connection.sid, type="client_taken")
+    job = None if prompt.prompt_id is None else await request.services.kernel.job(prompt.prompt_id)
+    if job is not None and job.user != user:
+        raise Conflict("The prompt_id is taken.", details=job.prompt_id, type="prompt_id_in_use")
+
+
+def _log_refusal(request: Request, error: BaseException) -> None:
+    """The log may be read by other users than the one who sent the prompt: these learn only that it was refused."""
+    told = error if request.bound_user is None else getattr(error, "type", type(error).__name__)
+    log.info("A prompt was refused: %s", told)
 
 
 async def interrupt_execution(request: Request) -> Answer:
     """POST /interrupt: cancel what runs, or one prompt if it runs. A body that is no JSON counts as none."""
-    data = await request.body()
     try:
-        body = read_json(data) if data else {}
+        body = await read_json(request, empty={})
     except BadInput as error:
         if error.type != "invalid_json":
             raise
         body = {}
-    if not isinstance(body, dict):
-        raise BadInput("The body must be a JSON object.", type="invalid_body")
-    prompt_id = body.get("prompt_id")
-    await request.services.kernel.interrupt(str(prompt_id) if prompt_id else None)
+    prompt_id = as_object(body).get("prompt_id")
+    await request.services.kernel.interrupt(str(prompt_id) if prompt_id else None, user=request.bound_user)
     return done()
 
 
 async def get_history(request: Request) -> Answer:
     """GET /history: prompts that have ended, oldest first."""
-    jobs = await _ended(request.services.kernel, _whole(request, "max_items"), _whole(request, "offset"))
+    jobs = await _ended(request, _whole(request, "max_items"), _whole(request, "offset"))
     history = request.services.history
     if wants_classic_shape(request.path, request.headers):
         return Answer(history.as_object(jobs))
@@ -112,7 +120,7 @@ async def get_history(request: Request) -> Answer:
 async def get_history_item(request: Request) -> Answer:
     """GET /history/{prompt_id}: one prompt that has ended."""
     job = await request.services.kernel.job(request.path_value)
-    known = job is not None and job.state.ended
+    known = job is not None and job.state.ended and request.bound_user in (None, job.user)
     history = request.services.history
     if wants_classic_shape(request.path, request.headers):
         return Answer(history.as_object([job]) if job is not None and known else b"{}")
@@ -128,12 +136,12 @@ async def get_history_item(request: Request) -> Answer:
 
 async def manage_history(request: Request) -> Answer:
     """POST /history: forget all, or some."""
-    body = read_object(await request.body())
+    body = await read_object(request)
     kernel = request.services.kernel
     if body.get("clear"):
-        await kernel.clear_history()
+        await kernel.clear_history(user=request.bound_user)
     if "delete" in body:
-        await kernel.delete_history(read_ids(body["delete"]))
+        await kernel.delete_history(read_ids(body["delete"]), user=request.bound_user)
     return done()
 
 
@@ -148,19 +156,20 @@ def read_ids(value: object) -> list[str]:
     return [id for id in value if isinstance(id, str)]
 
 
-async def _ended(kernel: Kernel, max_items: int | None, offset: int | None) -> list[Job]:
+async def _ended(request: Request, max_items: int | None, offset: int | None) -> list[Job]:
     """The page of the history that two parameters describe.
 
     Without an offset the newest ``max_items``; with one so many after skipping the oldest ``offset``; a negative
     offset means the newest, and nothing by itself.
     """
+    history, user = request.services.kernel.history, request.bound_user
     if max_items is not None and max_items <= 0:
         return []
     if offset is not None and offset >= 0:
-        return await kernel.history(limit=max_items, offset=offset)
+        return await history(limit=max_items, offset=offset, user=user)
     if max_items is None:
-        return await kernel.history()
-    return (await kernel.history(limit=max_items, newest_first=True))[::-1]
+        return await history(user=user)
+    return (await history(limit=max_items, newest_first=True, user=user))[::-1]
 
 
 def _whole(request: Request, name: str) -> int | None:

@@ -1,32 +1,27 @@
-"""One WebSocket connection: a bounded queue of frames and the task that writes them."""
+"""One WebSocket connection: who listens, what waits for it, and the task that writes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final
+
+from ..outbox import Outbox
 
 if TYPE_CHECKING:
-    from ..asgi import Message, Send
+    from collections.abc import Callable
 
-MAX_FRAMES: Final = 4_000
-"""Frames that may wait for a client that reads slowly."""
-
-MAX_BYTES: Final = 32 * 1024 * 1024
-"""Bytes that may wait; above this previews are dropped, then old states, then the connection."""
+    from ..asgi import Send
 
 TOO_SLOW: Final = 1013
 """Close code: come back later."""
 
-Kind: TypeAlias = Literal["message", "preview", "state"]
+REASON: Final = "The client reads too slowly."
 
+GRACE_S: Final = 10.0
+"""Seconds that a client which is too slow gets to read that it is, before its connection is cut."""
 
-class Frame(NamedTuple):
-    """A frame on its way. A ``state`` is made worthless by a later one with the same ``key``."""
-
-    data: str | bytes
-    kind: Kind
-    key: str
+WRITTEN_AT_ONCE: Final = 64 * 1024
+"""Bytes after which the writer lets the system take what was written: only then it learns that a client is slow."""
 
 
 class Connection:
@@ -36,63 +31,35 @@ class Connection:
         sid: the id under which prompts are attributed to it.
         user: whose connection it is.
         wants_preview_metadata: it asked for previews that tell their node.
+        wants_text_metadata: it asked for texts that tell their prompt.
         wants_logs: it asked for lines of the log.
+        outbox: what waits to be written.
     """
 
-    def __init__(self, sid: str, user: str, send: Send) -> None:
+    def __init__(self, sid: str, user: str, send: Send, abort: Callable[[], None] | None = None) -> None:
         self.sid = sid
         self.user = user
         self.wants_preview_metadata = False
+        self.wants_text_metadata = False
         self.wants_logs = False
+        self.outbox = Outbox(self._cut_soon)
+        self.put = self.outbox.put
         self._send = send
-        self._frames: deque[Frame] = deque()
-        self._bytes = 0
-        self._ready = asyncio.Event()
-        self._close: Message | None = None
-
-    def put(self, data: str | bytes, *, kind: Kind = "message", key: str = "") -> None:
-        """Queue a frame; never waits."""
-        if self._close is not None:
-            return
-        self._frames.append(Frame(data, kind, key))
-        self._bytes += len(data)
-        if self._bytes > MAX_BYTES or len(self._frames) > MAX_FRAMES:
-            self._shed()
-        self._ready.set()
-
-    def close(self, code: int, reason: str) -> None:
-        """Close after what is being written; what waits is dropped."""
-        self._frames.clear()
-        self._bytes = 0
-        self._close = {"type": "websocket.close", "code": code, "reason": reason}
-        self._ready.set()
+        self._abort = abort
 
     async def write(self) -> None:
-        """Write frames until the connection is closed."""
-        while True:
-            while self._frames:
-                frame = self._frames.popleft()
-                self._bytes -= len(frame.data)
-                key = "text" if isinstance(frame.data, str) else "bytes"
-                await self._send({"type": "websocket.send", key: frame.data})
-            if self._close is not None:
-                await self._send(self._close)
-                return
-            self._ready.clear()
-            await self._ready.wait()
+        """Write frames until too much waits for a client that does not read; then close."""
+        written = 0
+        while (frame := await self.outbox.take()) is not None:
+            key = "text" if isinstance(frame.data, str) else "bytes"
+            await self._send({"type": "websocket.send", key: frame.data})
+            written += len(frame.data)
+            if written > WRITTEN_AT_ONCE:
+                written = 0
+                await asyncio.sleep(0)
+        await self._send({"type": "websocket.close", "code": TOO_SLOW, "reason": REASON})
 
-    def _shed(self) -> None:
-        kept = [frame for frame in self._frames if frame.kind != "preview"]
-        if _too_many(kept):
-            last = {frame.key: index for index, frame in enumerate(kept) if frame.kind == "state"}
-            kept = [f for index, f in enumerate(kept) if f.kind != "state" or last[f.key] == index]
-        if _too_many(kept):
-            self.close(TOO_SLOW, "The client reads too slowly.")
-            return
-        self._frames = deque(kept)
-        self._bytes = sum(len(frame.data) for frame in kept)
-
-
-def _too_many(frames: list[Frame]) -> bool:
-    # Half of the limits: a client at the edge is not sorted through again at every frame.
-    return len(frames) > MAX_FRAMES // 2 or sum(len(frame.data) for frame in frames) > MAX_BYTES // 2
+    def _cut_soon(self) -> None:
+        # A frame that is being written waits for ever when nobody reads.
+        if self._abort is not None:
+            asyncio.get_running_loop().call_later(GRACE_S, self._abort)

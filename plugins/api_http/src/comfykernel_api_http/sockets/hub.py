@@ -2,7 +2,7 @@
 
 Messages of a prompt go to the client that asked for it. Of a prompt without a client, progress, previews and an
 interruption go to everybody, the rest to nobody. Queue changes go to everybody. Each message is encoded once, and
-only when somebody gets it.
+only when somebody gets it. Where callers are bound to users, nobody is told of another user's prompts.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .connection import Connection
 from .progress import RunningPrompt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from comfykernel_sdk.transport import BusEvent, Kernel
 
-    from .connection import Kind
+    from ..outbox import Kind
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +36,9 @@ ANSWER_WAIT_S: Final = 1.0
 class Hub:
     """All connections of the transport."""
 
-    def __init__(self, kernel: Kernel, *, max_upload_size: int) -> None:
-        self.features = {"supports_preview_metadata": True, "max_upload_size": max_upload_size}
+    def __init__(self, kernel: Kernel, *, users_are_bound: Callable[[], bool] = lambda: False) -> None:
         self._kernel = kernel
+        self._users_are_bound = users_are_bound
         self._clients: dict[str, Connection] = {}
         self._prompts: dict[str, RunningPrompt] = {}
         self._answering: dict[str, asyncio.Future[None] | None] = {}
@@ -55,7 +55,7 @@ class Hub:
         self._clients[connection.sid] = connection
         connection.put(messages.status(self._kernel.queue_remaining(), connection.sid))
         for prompt in self._prompts.values():
-            if prompt.client_id == connection.sid and prompt.node is not None:
+            if prompt.node is not None and connection in self._client(prompt.client_id, prompt.user):
                 connection.put(messages.text("executing", {"node": prompt.node}))
 
     def remove(self, connection: Connection) -> None:
@@ -125,47 +125,45 @@ class Hub:
             return
         if self._steps and not isinstance(event, ev.NodePreview):
             self._send_step(event.prompt_id)
-        prompt = self._follow(event, bus_event.client_id)
+        prompt = self._follow(event, bus_event)
+        client, user = bus_event.client_id, bus_event.user
         match event:
             case ev.NodeProgress():
-                self._progress(event, prompt, bus_event.client_id)
+                self._progress(event, prompt, bus_event)
             case ev.NodePreview():
-                self._preview(event, bus_event.client_id)
+                self._preview(event, bus_event)
             case ev.NodeText():
-                targets = self._clients.values() if event.broadcast else self._client(bus_event.client_id)
-                self._put(messages.node_text(event), targets)
+                targets = self._all(user) if event.broadcast else self._client(client, user)
+                plain = [target for target in targets if not target.wants_text_metadata]
+                self._put(messages.node_text(event), plain)
+                self._put(messages.node_text(event, with_prompt=True), [t for t in targets if t not in plain])
             case ev.NodeMessage():
-                targets = self._clients.values() if event.client_id is None else self._client(event.client_id)
-                self._put(messages.text(event.event, event.data), targets)
+                self._put(messages.text(event.event, event.data), self._client_or_all(event.client_id, user))
             case ev.ExecutionInterrupted():
-                self._put(messages.execution_interrupted(event), self._client_or_all(bus_event.client_id))
-            case ev.JobFinished():
-                if prompt is not None:
-                    self._to_client(bus_event.client_id, event)
+                self._put(messages.execution_interrupted(event), self._client_or_all(client, user))
+            case ev.JobFinished() if prompt is None:
+                pass
             case _:
-                self._to_client(bus_event.client_id, event)
+                targets = self._client(client, user)
+                if targets and (frame := _frame_of(event)) is not None:
+                    self._put(frame, targets)
 
-    def _follow(self, event: ev.Event, client_id: str | None) -> RunningPrompt | None:
+    def _follow(self, event: ev.Event, bus_event: BusEvent) -> RunningPrompt | None:
         """Keep track of the prompts that run; returns the one that the event belongs to."""
         match event:
             case ev.ExecutionStarted():
-                self._prompts[event.prompt_id] = RunningPrompt(event.prompt_id, client_id)
+                self._prompts[event.prompt_id] = _prompt_of(event, bus_event)
             case ev.JobFinished():
                 return self._prompts.pop(event.prompt_id, None)
             case ev.NodeStarted() if event.prompt_id in self._prompts:
                 self._prompts[event.prompt_id].node = event.place.node_id
         return self._prompts.get(event.prompt_id)
 
-    def _to_client(self, client_id: str | None, event: ev.Event) -> None:
-        targets = self._client(client_id)
-        if targets and (frame := _frame_of(event)) is not None:
-            self._put(frame, targets)
-
-    def _progress(self, event: ev.NodeProgress, prompt: RunningPrompt | None, client_id: str | None) -> None:
+    def _progress(self, event: ev.NodeProgress, prompt: RunningPrompt | None, bus_event: BusEvent) -> None:
         if prompt is None:
-            prompt = self._prompts[event.prompt_id] = RunningPrompt(event.prompt_id, client_id)
+            prompt = self._prompts[event.prompt_id] = _prompt_of(event, bus_event)
         prompt.update(event)
-        targets = self._client_or_all(client_id)
+        targets = self._client_or_all(bus_event.client_id, bus_event.user)
         if not targets:
             return
         self._put(prompt.progress_state(), targets, kind="state", key=event.prompt_id)
@@ -173,7 +171,7 @@ class Hub:
             return
         frame = messages.progress(event)
         for target in targets:
-            if event.has_preview and client_id is not None and target.wants_preview_metadata:
+            if event.has_preview and bus_event.client_id is not None and target.wants_preview_metadata:
                 # Previews with metadata go before the step that they belong to.
                 self._steps[event.prompt_id] = (target, frame)
             else:
@@ -185,25 +183,35 @@ class Hub:
             connection, frame = held
             connection.put(frame)
 
-    def _preview(self, event: ev.NodePreview, client_id: str | None) -> None:
-        targets = self._client_or_all(client_id)
-        if targets and client_id is not None and targets[0].wants_preview_metadata:
+    def _preview(self, event: ev.NodePreview, bus_event: BusEvent) -> None:
+        targets = self._client_or_all(bus_event.client_id, bus_event.user)
+        if targets and bus_event.client_id is not None and targets[0].wants_preview_metadata:
             self._put(messages.preview_with_metadata(event), targets, kind="preview")
         elif targets:
             self._put(messages.preview(event), targets, kind="preview")
         self._send_step(event.prompt_id)
 
-    def _client(self, client_id: str | None) -> list[Connection]:
+    def _client(self, client_id: str | None, user: str) -> list[Connection]:
         connection = None if client_id is None else self._clients.get(client_id)
-        return [] if connection is None else [connection]
+        if connection is None or (connection.user != user and self._users_are_bound()):
+            return []
+        return [connection]
 
-    def _client_or_all(self, client_id: str | None) -> list[Connection]:
-        return list(self._clients.values()) if client_id is None else self._client(client_id)
+    def _all(self, user: str) -> list[Connection]:
+        bound = self._users_are_bound()
+        return [connection for connection in self._clients.values() if not bound or connection.user == user]
+
+    def _client_or_all(self, client_id: str | None, user: str) -> list[Connection]:
+        return self._all(user) if client_id is None else self._client(client_id, user)
 
     @staticmethod
     def _put(data: str | bytes, targets: Iterable[Connection], *, kind: Kind = "message", key: str = "") -> None:
         for target in list(targets):
             target.put(data, kind=kind, key=key)
+
+
+def _prompt_of(event: ev.JobEvent, bus_event: BusEvent) -> RunningPrompt:
+    return RunningPrompt(event.prompt_id, bus_event.client_id, bus_event.user)
 
 
 def _release(waiting: asyncio.Future[None]) -> None:

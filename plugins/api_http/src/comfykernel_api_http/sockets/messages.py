@@ -6,7 +6,7 @@ Text frames are JSON ``{"type", "data"}``. Binary frames begin with a big-endian
 event  layout after the number
 ====== ==========================================================================================
 1      preview: u32 image format (1 JPEG, 2 PNG), encoded image
-3      text: u32 length of the node id, node id, text
+3      text: [u32 length of the prompt id, prompt id,] u32 length of the node id, node id, text
 4      preview with metadata: u32 length of a JSON object, that object, encoded image
 ====== ==========================================================================================
 """
@@ -26,6 +26,7 @@ TEXT: Final = 3
 PREVIEW_WITH_METADATA: Final = 4
 
 _FORMATS: Final = {"JPEG": 1, "PNG": 2}
+_ONE: Final = struct.Struct(">I")
 _TWO: Final = struct.Struct(">II")
 
 
@@ -145,10 +146,11 @@ def preview_with_metadata(event: ev.NodePreview) -> bytes:
     return _TWO.pack(PREVIEW_WITH_METADATA, len(metadata)) + metadata + event.image
 
 
-def node_text(event: ev.NodeText) -> bytes:
-    """A text to be shown at a node."""
-    node = event.node_id.encode()
-    return _TWO.pack(TEXT, len(node)) + node + event.text.encode()
+def node_text(event: ev.NodeText, *, with_prompt: bool = False) -> bytes:
+    """A text to be shown at a node; ``with_prompt`` for clients that announced that they know of it."""
+    ids = [event.prompt_id, event.node_id] if with_prompt else [event.node_id]
+    parts = [_ONE.pack(len(id)) + id for id in (each.encode() for each in ids)]
+    return b"".join([_ONE.pack(TEXT), *parts, event.text.encode()])
 
 
 def plain(value: float) -> int | float:

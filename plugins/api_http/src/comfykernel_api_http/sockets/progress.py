@@ -18,10 +18,11 @@ class RunningPrompt:
     listens.
     """
 
-    __slots__ = ("_encoded", "_frame_start", "_states", "client_id", "node")
+    __slots__ = ("_encoded", "_frame_start", "_states", "client_id", "node", "user")
 
-    def __init__(self, prompt_id: str, client_id: str | None) -> None:
+    def __init__(self, prompt_id: str, client_id: str | None, user: str) -> None:
         self.client_id = client_id
+        self.user = user
         self.node: str | None = None
         self._states: dict[str, NodeProgress] = {}
         self._encoded: dict[str, bytes] = {}
