@@ -85,7 +85,7 @@ def _range(node: Inspected, declared: InputSpec) -> Iterator[Finding]:
 def _choices(node: Inspected, declared: InputSpec) -> Iterator[Finding]:
     if declared.source is not None:
         # A name that nobody knows may be a folder of another plugin; a near miss is none.
-        near = difflib.get_close_matches(declared.source, SOURCES, n=1)
+        near = difflib.get_close_matches(declared.source, SOURCES, n=1, cutoff=0.8)
         if near and declared.source not in SOURCES:
             text = f"There is no list {declared.source!r}."
             yield at(node, "source", "error", text, input=declared.name, hint=f"Did you mean {near[0]!r}?")
@@ -120,7 +120,7 @@ def _declaration(node: Inspected, declared: InputSpec) -> Iterator[Finding]:
         return
     if seen.mismatch:
         hint = "Type checkers and clients must see the same."
-        yield at(node, "annotation", "error", f"{seen.mismatch}.".capitalize(), input=declared.name, hint=hint)
+        yield at(node, "annotation", "error", seen.mismatch, input=declared.name, hint=hint)
     shown = (declared.options or {}).get("default")
     if seen.default is not msgspec.UNSET and shown is not None and seen.default != shown:
         text = f"Two defaults: clients see {shown!r}, Python has {seen.default!r}."

@@ -64,12 +64,11 @@ def _parameters(run: Callable[..., object], lines: dict[str, int]) -> Iterator[t
 
 def _mismatch(hint: object) -> str:
     """How an annotation contradicts its widget."""
-    if get_origin(hint) in (Union, types.UnionType):
-        rest = [part for part in get_args(hint) if part is not type(None)]
-        return _mismatch(rest[0]) if len(rest) == 1 else ""
+    hint = _without_none(hint)
     if get_origin(hint) is not Annotated:
         return ""
     base, *markers = get_args(hint)
+    base = _without_none(base)
     widget = next((marker for marker in reversed(markers) if isinstance(marker, Widget)), None)
     if widget is None or base in (Any, object):
         return ""
@@ -79,17 +78,24 @@ def _mismatch(hint: object) -> str:
     expected = PYTHON_TYPES.get(type(widget))
     if expected is None or base is expected:
         return ""
-    return f"the annotation says {_name(base)}, clients give {expected.__name__}"
+    return f"The annotation says {_name(base)}, clients give {expected.__name__}."
+
+
+def _without_none(hint: object) -> object:
+    if get_origin(hint) in (Union, types.UnionType):
+        rest = [part for part in get_args(hint) if part is not type(None)]
+        return rest[0] if len(rest) == 1 else hint
+    return hint
 
 
 def _choice_mismatch(base: object, widget: Choice) -> str:
     values: list[Json] = [*widget.values, *widget.extra]
     if get_origin(base) is Literal:
         missing = [value for value in values if value not in get_args(base)]
-        return f"the annotation leaves out {', '.join(map(repr, missing))}" if missing else ""
+        return f"The annotation leaves out {', '.join(map(repr, missing))}." if missing else ""
     wrong = [value for value in values if isinstance(base, type) and type(value) is not base]
     wrong = [value for value in wrong if not (base is float and type(value) is int)]
-    return f"the annotation says {_name(base)}, clients give {wrong[0]!r}" if wrong else ""
+    return f"The annotation says {_name(base)}, clients give {wrong[0]!r}." if wrong else ""
 
 
 def _name(hint: object) -> str:
