@@ -11,6 +11,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Published clients of the API, for their tests alone.
+CLIENTS := tests/e2e/clients/requirements.txt
 ARGS ?=
 BASE ?= data
 TEST_PROCESSES ?= 2
@@ -26,7 +28,7 @@ BUILD_TOOLS := hatchling editables
 
 install: $(STAMP)
 
-$(STAMP): constraints.txt $(PROJECT_FILES)
+$(STAMP): constraints.txt $(CLIENTS) $(PROJECT_FILES)
 	@command -v git >/dev/null || { echo "git is missing: install it and run make again." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	    echo "$(PYTHON) is missing, older than 3.11 or has no venv module: install Python 3.11, or name one with PYTHON=..." >&2; \
@@ -35,6 +37,7 @@ $(STAMP): constraints.txt $(PROJECT_FILES)
 	$(PIP) install --quiet $(TORCH)
 	$(PIP) install --quiet -c constraints.txt $(BUILD_TOOLS)
 	$(PIP) install --quiet --no-build-isolation -c constraints.txt $(DISTRIBUTIONS:%=-e %) -e '.[dev]'
+	$(PIP) install --quiet --no-deps --upgrade --target $(VENV)/clients -r $(CLIENTS)
 	@touch $@
 
 serve: install
