@@ -19,7 +19,7 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-class NodePlace(msgspec.Struct, frozen=True):
+class NodePlace(msgspec.Struct, frozen=True, gc=False):
     """Where a node stands: its own id, the node that the client sees, and the nodes it comes from."""
 
     node_id: str
@@ -32,8 +32,8 @@ class NodePlace(msgspec.Struct, frozen=True):
         return self.real_node_id or self.node_id
 
 
-class JobEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
-    """Base of all events that belong to a job."""
+class JobEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True, gc=False):
+    """Base of all events that belong to a job. Plain data never forms a ring, so the garbage collector is spared it."""
 
     prompt_id: str
     timestamp: int = msgspec.field(default_factory=now_ms)
@@ -172,7 +172,7 @@ PASSING: tuple[type[JobEvent], ...] = (NodeProgress, NodePreview)
 """Events that are passed on but not kept."""
 
 
-class NumberedEvent(msgspec.Struct, frozen=True):
+class NumberedEvent(msgspec.Struct, frozen=True, gc=False):
     """An event with its number within the job."""
 
     number: int

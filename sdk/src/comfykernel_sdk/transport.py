@@ -41,7 +41,7 @@ class Catalogued(msgspec.Struct, frozen=True):
     etag: str
 
 
-class BusEvent(msgspec.Struct, frozen=True):
+class BusEvent(msgspec.Struct, frozen=True, gc=False):
     """What a subscriber gets: an event of a job with its number and the client that asked for the job, or a change
     of the queue (then ``number`` is 0)."""
 

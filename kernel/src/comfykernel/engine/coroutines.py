@@ -68,6 +68,8 @@ class Coroutines:
 
     def watch(self, vertex: Vertex, inputs: dict[str, list[object]], results: list[object]) -> bool:
         """Wait in the background for the coroutines among the results; tells whether there are any."""
+        if not any(isinstance(result, asyncio.Task) for result in results):
+            return False
         calls = AsyncCalls(vertex, inputs, results)
         left = len(calls.tasks)
 
@@ -78,11 +80,10 @@ class Coroutines:
                 self._ended.append(calls)
                 self._wake.set()
 
-        if left:
-            self._running.add(calls)
+        self._running.add(calls)
         for task in calls.tasks:
             task.add_done_callback(ended)
-        return left > 0
+        return True
 
     def next_ended(self) -> AsyncCalls | None:
         """Calls that have all returned, or of which one has failed."""

@@ -44,7 +44,7 @@ class Vertex:
         inputs = inputs if isinstance(inputs, dict) else {}
         declared = node_class.declared_with(inputs)
         for name, value in inputs.items():
-            if is_link(value):
+            if isinstance(value, list) and is_link(value):
                 if name not in declared and not node_class.spec.accepts_any_input:
                     continue
                 source = str(value[0])
@@ -57,7 +57,7 @@ class Vertex:
                 self.constants[name] = [_unwrapped(value)]
         self.strong = tuple(sources)
         """Ids of the nodes that must have run before this one."""
-        self.sources = tuple(sources | lazy)
+        self.sources = tuple(sources | lazy) if lazy else self.strong
         """The same with those that are only wanted when the node asks for them."""
 
 

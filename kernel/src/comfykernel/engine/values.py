@@ -37,8 +37,8 @@ class Values:
 
     def enroll(self, roots: Iterable[str]) -> None:
         """Count the readers in everything that these nodes may need; each root has one reader, its own end."""
-        stack = list(roots)
-        self._readers.update(stack)
+        stack, readers = list(roots), self._readers
+        readers.update(stack)
         while stack:
             id = stack.pop()
             if id in self._enrolled or id in self._held:
@@ -47,8 +47,9 @@ class Values:
             if vertex is None:
                 continue
             self._enrolled.add(id)
-            self._readers.update(vertex.sources)
-            stack.extend(vertex.sources)
+            for source in vertex.sources:
+                readers[source] += 1
+                stack.append(source)
 
     def forget_unread(self) -> None:
         """Let go of known outputs that nobody will read."""
