@@ -14,6 +14,7 @@ from comfykernel_sdk.errors import PluginError
 from comfykernel_sdk.nodes import NodePack
 
 from ..class_nodes.definition import type_names
+from ..schema_nodes.replacements import replacements_of
 from .pack_contents import PackContents, read_contents
 from .pack_import import import_pack, make_package, run_prestartup
 from .pack_sources import PackSource, chosen, find_sources, read_project
@@ -65,9 +66,11 @@ class LoadedPack:
         return NodePack(
             source.name,
             [node for node, _ in self.nodes],
+            directory=str(source.folder) if source.folder is not None else None,
             web_directory=str(web) if web else None,
             about=about,
             yields=True,
+            replacements=replacements_of(source.module_name, source.name),
         )
 
 
