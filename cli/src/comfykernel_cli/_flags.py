@@ -54,6 +54,7 @@ FLAGS: Final = (
         "Listen beyond this machine though no token protects the server.", value=True,
     ),
     Flag("--tls-keyfile", "http.tls_key", "http", "Private key: serve https.", "FILE"),
+    Flag("--tls-key-password-file", "http.tls_key_password_file", "http", "Passphrase of the private key.", "FILE"),
     Flag("--tls-certfile", "http.tls_certificate", "http", "Certificate: serve https.", "FILE"),
     Flag("--enable-cors-header", "http.cors_origin", "http", "Let pages of ORIGIN call.", "ORIGIN", bare="*"),
     Flag("--max-upload-size", "http.max_upload_mb", "http", "Largest request in MiB.", "MIB"),

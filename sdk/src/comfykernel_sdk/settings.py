@@ -55,6 +55,8 @@ class HttpSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     multi_user: bool = False
     tls_certificate: str = ""
     tls_key: str = ""
+    tls_key_password_file: str = ""
+    """File whose first line is the passphrase of an encrypted key."""
     allow_remote_without_token: bool = False
     """Bind beyond loopback though no token protects the server."""
 

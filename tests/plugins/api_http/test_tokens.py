@@ -112,6 +112,42 @@ async def test_a_browser_gets_a_cookie_for_the_token_in_the_address(serve: Serve
         assert (await served.http.get("/", params={"token": "x\r\nX: 1"}, headers=injected)).status_code == 200
 
 
+async def test_the_page_that_asks_for_a_token_takes_it(serve: Serve, file: TokenFile) -> None:
+    secret, _ = file.create(user="default", label="")
+    async with serve() as served:
+        page = await served.http.get("/extensions?a=1&b=%26", headers=PAGE)
+        assert page.status_code == 401
+        assert 'value="/extensions?a=1&amp;b=%26"' in page.text
+        assert "form-action 'self'" in page.headers["content-security-policy"]
+        wrong = await served.http.post("/login", data={"token": "ck_no", "next": "/"})
+        assert (wrong.status_code, 'name="token"' in wrong.text) == (401, True)
+        for bad in (b"", b"token=%ff", b"x" * 20_000):
+            refused = await served.http.post("/login", content=bad)
+            assert (refused.status_code in (400, 401), "set-cookie" in refused.headers) == (True, False)
+        assert (await served.http.get("/models")).status_code == 401
+        for given, led_to in {
+            "/extensions?a=1&b=%26": "/extensions?a=1&b=%26",
+            "//evil.example/": "/evil.example/",
+            "\\\\evil.example/": "/%5C%5Cevil.example/",
+            "https://evil.example/": "/https://evil.example/",
+            "/a\r\nSet-Cookie: a=b": "/a%0D%0ASet-Cookie:%20a=b",
+        }.items():
+            good = await served.http.post("/login", data={"token": f" {secret}\n", "next": given})
+            assert (good.status_code, good.headers["location"]) == (303, led_to)
+            assert ("HttpOnly" in good.headers["set-cookie"], "SameSite=Strict" in good.headers["set-cookie"]) == (
+                True,
+                True,
+            )
+        assert (await served.http.get("/models")).status_code == 200
+        foreign = {"Origin": "http://evil.example"}
+        assert (await served.http.post("/login", data={"token": secret}, headers=foreign)).status_code == 403
+
+
+async def test_without_tokens_nobody_logs_in(serve: Serve) -> None:
+    async with serve() as served:
+        assert (await served.http.post("/login", data={"token": "a"})).status_code == 405
+
+
 async def test_tokens_made_and_revoked_meanwhile_count(
     serve: Serve, file: TokenFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +235,34 @@ async def test_https_and_wss(serve: Serve, file: TokenFile, certificate: tuple[s
             assert (await client.get("/prompt", headers=same)).status_code == 200
         listener = await served.socket("a", additional_headers=bearer(secret), ssl=trust)
         assert (await listener.next())["type"] == "status"
+
+
+@pytest.fixture(scope="module")
+def locked_key(certificate: tuple[str, str]) -> str:
+    """The key, encrypted with the passphrase ``open sesame``."""
+    path = str(Path(certificate[1]).with_name("locked.pem"))
+    command = ["openssl", "pkey", "-in", certificate[1], "-aes256", "-passout", "pass:open sesame", "-out", path]
+    subprocess.run(command, check=True, capture_output=True)
+    return path
+
+
+async def test_a_key_with_a_passphrase(
+    serve: Serve, certificate: tuple[str, str], locked_key: str, tmp_path: Path
+) -> None:
+    words = tmp_path / "words"
+    trust = ssl.create_default_context(cafile=certificate[0])
+    words.write_text("open sesame\n")
+    options = {"tls_certificate": certificate[0], "tls_key": locked_key}
+    async with (
+        serve(**options, tls_key_password_file=str(words)) as served,
+        httpx.AsyncClient(base_url=served.address, verify=trust, trust_env=False) as client,
+    ):
+        assert (await client.get("/prompt")).status_code == 200
+    words.write_text("wrong\n")
+    for file in (str(words), "", str(tmp_path / "nowhere"), "/dev/null"):
+        with pytest.raises(ConfigError, match="tls_key_password_file"):
+            async with serve(**options, tls_key_password_file=file):
+                pass
 
 
 async def test_a_certificate_that_is_none_is_told(serve: Serve, certificate: tuple[str, str]) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from . import __version__
 from .access import AccessRules
 from .answers import JSON, Answer
+from .authentication import LOGIN_PATH
 from .errors import ClientGone, RequestRefused, error_answer
 from .handlers.workflow import prompt_info
 from .instant import InstantAnswers
@@ -79,6 +80,8 @@ class Application:
             self._access.check(headers)
             if method == "OPTIONS":  # asks for headers only, and browsers send no token with it
                 answer = Answer(media=None)
+            elif scope["path"] == LOGIN_PATH and method == "POST" and self._services.authentication.required:
+                answer = await self._services.authentication.log_in(request)
             elif (login := self._authenticate(scope, headers)) is not None:
                 answer = login
             else:
@@ -94,7 +97,8 @@ class Application:
         except ClientGone:
             return
         except (Exception, RecursionError) as error:  # noqa: BLE001 - the border: every error becomes an answer
-            answer = error_answer(error, f"{method} {scope['path']}", page=wants_page(method, headers))
+            page = wants_page(method, headers) or scope["path"] == LOGIN_PATH
+            answer = error_answer(error, f"{method} {scope['path']}", page=page, address=_address(scope))
         try:
             await answer.send(send, self._common, head=method == "HEAD")
         finally:
@@ -189,6 +193,13 @@ def _handler(methods: Methods, method: str) -> Handler:
             headers=[(b"allow", allowed.encode())],
         )
     return handler
+
+
+def _address(scope: Scope) -> str:
+    """What was asked for, as a browser writes it."""
+    query = scope["query_string"].decode("latin-1")
+    path = (scope.get("raw_path") or b"/").decode("latin-1")
+    return path + (f"?{query}" if query else "")
 
 
 def _path_for_router(scope: Scope) -> str:

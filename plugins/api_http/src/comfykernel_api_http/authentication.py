@@ -1,8 +1,9 @@
 """Who sent a request: the bearer of a token, where there are tokens.
 
-A program sends ``Authorization: Bearer TOKEN``. A browser can't do that for pages, pictures and WebSockets: opening any
-page with ``?token=TOKEN`` puts the token into a cookie that scripts can't read and other sites can't make it send. A
-WebSocket client that can set no header may give the parameter ``token`` with its handshake.
+A program sends ``Authorization: Bearer TOKEN``. A browser can't do that for pages, pictures and WebSockets: the form on
+the page that asks for a token, or opening any page with ``?token=TOKEN``, puts the token into a cookie that scripts
+can't read and other sites can't make it send. A WebSocket client that can set no header may give the parameter ``token``
+with its handshake.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import logging
 import time
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
-from comfykernel_sdk.errors import ComfykernelError
+from comfykernel_sdk.errors import BadInput, ComfykernelError
 
 from .answers import Answer
 from .errors import RequestRefused
@@ -26,11 +27,17 @@ if TYPE_CHECKING:
     from comfykernel_sdk.storage import UserStore
 
     from .asgi import Scope
+    from .request import Request
 
 log = logging.getLogger(__name__)
 
 COOKIE: Final = "comfykernel_token"
 PARAMETER: Final = "token"
+NEXT: Final = "next"
+LOGIN_PATH: Final = "/login"
+MAX_FORM: Final = 16 * 1024
+"""Bytes of the form that holds a token."""
+
 CHECK_EVERY_S: Final = 1.0
 """Seconds after which the file of tokens is looked at again: so long a revoked token may still be good."""
 
@@ -88,11 +95,34 @@ class Authentication:
         if not self.required or matching(secret, self._tokens) is None:
             return None
         rest = urlencode([(name, value) for name, value in pairs if name != PARAMETER])
+        path = scope.get("raw_path", b"/").decode("latin-1")
+        return self._remembered(secret, path + (f"?{rest}" if rest else ""))
+
+    async def log_in(self, request: Request) -> Answer:
+        """The answer to the form of the page that asks for a token; leads to the address that was asked for.
+
+        Raises:
+            RequestRefused: 401, the token is not known.
+            BadInput: the body is no such form.
+        """
+        body = b""
+        async for chunk in request.chunks():
+            body += chunk
+            if len(body) > MAX_FORM:
+                raise BadInput("The form is too long.", type="invalid_form")
+        form = dict(parse_qsl(body.decode("latin-1"), max_num_fields=10))
+        secret = form.get(PARAMETER, "").strip()
+        if matching(secret, self._tokens) is None:
+            raise _unknown(given=bool(secret))
+        return self._remembered(secret, quote(form.get(NEXT, "/"), safe="/?&=%+:,;@"))
+
+    def _remembered(self, secret: str, address: str) -> Answer:
+        """Have a browser keep a token and go on at an address of this server."""
         # Slashes in a row would make it the address of another host.
-        path = "/" + scope.get("raw_path", b"/").decode("latin-1").lstrip("/\\")
+        address = "/" + address.lstrip("/\\")
         cookie = f"{COOKIE}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={MAX_COOKIE_AGE_S}"
         headers = [
-            (b"location", (path + (f"?{rest}" if rest else "")).encode("latin-1")),
+            (b"location", address.encode("latin-1")),
             (b"set-cookie", (cookie + ("; Secure" if self._secure else "")).encode("latin-1")),
             (b"cache-control", b"no-store"),
             (b"referrer-policy", b"no-referrer"),
@@ -100,15 +130,13 @@ class Authentication:
         return Answer(status=303, media=None, headers=headers)
 
     def _id_of(self, user: str) -> str:
-        """The id of a user that a token names by id or by name."""
+        """The id of a user that a token names by id or by name; one who is not there yet is made."""
         if not self._multi_user:
             return user
         if user not in self._ids:
             users = self._users.users()
             ids = [user] if user in users else [id for id, name in users.items() if name == user]
-            if not ids:
-                return user
-            self._ids[user] = ids[0]
+            self._ids[user] = ids[0] if ids else self._users.add_user(user)
         return self._ids[user]
 
     def _seen_stamp(self) -> tuple[int, int, int] | None:

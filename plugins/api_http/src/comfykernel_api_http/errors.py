@@ -72,10 +72,10 @@ def response_of(error: BaseException) -> ErrorResponse:
     return ErrorResponse(error=detail)
 
 
-def error_answer(error: BaseException, where: str = "", *, page: bool = False) -> Answer:
+def error_answer(error: BaseException, where: str = "", *, page: bool = False, address: str = "/") -> Answer:
     """The answer for any error; those of the server itself are logged with ``where`` they happened.
 
-    ``page`` gives a page for people instead of JSON.
+    ``page`` gives a page for people instead of JSON; where it asks for a token it goes on at ``address`` with it.
     """
     status = status_of(error)
     if status >= 500 and not isinstance(error, sdk.Unavailable):
@@ -83,7 +83,8 @@ def error_answer(error: BaseException, where: str = "", *, page: bool = False) -
     headers = error.headers if isinstance(error, RequestRefused) else []
     response = response_of(error)
     if page:
-        from .pages.error_page import render_error
+        from .pages.error_page import POLICY, render_error
 
-        return Answer(render_error(status, response), status=status, media=HTML, headers=headers)
+        headers = [*headers, (b"content-security-policy", POLICY)]
+        return Answer(render_error(status, response, address), status=status, media=HTML, headers=headers)
     return Answer(encoder.encode(response), status=status, headers=headers)

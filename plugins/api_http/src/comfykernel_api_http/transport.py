@@ -9,6 +9,7 @@ import logging
 import socket
 import ssl
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
@@ -108,6 +109,7 @@ class HttpTransport:
             ws_per_message_deflate=False,
             ssl_certfile=self._settings.tls_certificate or None,
             ssl_keyfile=self._settings.tls_key or None,
+            ssl_context_factory=partial(_tls_context, self._settings) if self._tls else None,
         )
 
 
@@ -137,12 +139,27 @@ def _load(config: uvicorn.Config) -> None:
         if config.ssl_keyfile and not config.ssl_certfile:
             raise FileNotFoundError("there is a key but no certificate")
         config.load()
-    except (ssl.SSLError, FileNotFoundError, PermissionError, IsADirectoryError) as error:
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
         raise ConfigError(
             "The certificate or its key can't be used.",
             details=f"http.tls_certificate {config.ssl_certfile}, http.tls_key {config.ssl_keyfile}: {error}",
-            hint="Both must be PEM files, readable, and belong together; the key may stand in the certificate's file.",
+            hint="Both must be PEM files, readable, and belong together; the key may stand in the certificate's file. "
+            "The passphrase of a key that has one is read from http.tls_key_password_file.",
         ) from error
+
+
+def _tls_context(settings: HttpSettings, config: uvicorn.Config, usual: object) -> ssl.SSLContext:
+    """The TLS context. Its own, because the usual one would ask at the terminal for a passphrase that is not given."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(settings.tls_certificate, settings.tls_key or None, partial(_passphrase, settings))
+    return context
+
+
+def _passphrase(settings: HttpSettings) -> bytes:
+    if not settings.tls_key_password_file:
+        raise ValueError("the key is encrypted and no passphrase is given")
+    lines = Path(settings.tls_key_password_file).read_bytes().splitlines()
+    return lines[0] if lines else b""
 
 
 def bind(settings: HttpSettings) -> list[socket.socket]:
