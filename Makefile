@@ -3,6 +3,7 @@
 #   make serve [ARGS=...]   the server on http://127.0.0.1:8188
 #   make test               lint, types, rules of imports, tests
 #   make bench              measurements
+#   make wheels             the distributions as wheels, in dist/
 #   make install            the virtual environment .venv, all distributions editable
 #   make clean              remove the virtual environment and caches
 
@@ -23,7 +24,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 TORCH := $(shell grep '^torch==' constraints.txt)
 BUILD_TOOLS := hatchling editables
 
-.PHONY: install serve test lint types imports pytest bench clean
+.PHONY: install serve test lint types imports pytest bench wheels clean
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -60,6 +61,9 @@ pytest: install
 
 bench: install
 	@for each in $$(grep -l '^from figures import' benchmarks/*.py); do $(BIN)/python $$each || exit 1; done
+
+wheels: install
+	$(PIP) wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir dist $(DISTRIBUTIONS:%=./%) .
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -25,11 +25,12 @@ JOB_S = 180.0
 class Server:
     """`comfykernel serve` on a folder; may be killed and started again."""
 
-    def __init__(self, base: Path, site: Path) -> None:
+    def __init__(self, base: Path, site: Path, python: Path | None = None) -> None:
         with contextlib.closing(socket.socket()) as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.base = base
+        self.python = str(python or sys.executable)
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
         self._environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
@@ -38,7 +39,7 @@ class Server:
     def start(self, *flags: str) -> None:
         """Start and wait until it answers."""
         command = [
-            sys.executable,
+            self.python,
             "-m",
             "comfykernel_cli",
             "serve",
