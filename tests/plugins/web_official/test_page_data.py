@@ -9,9 +9,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.plugins.web_official.conftest import page_served, write_pack
 
 from comfykernel_sdk.errors import PluginError
-from comfykernel_web_official import published
+from comfykernel_web_official import plugin, published
 
 
 async def test_scripts_of_the_page_its_plugin_and_packs_are_listed(page: httpx.AsyncClient) -> None:
@@ -30,6 +31,19 @@ async def test_translations_are_merged_and_broken_ones_are_named(
     assert words["en"] == {"shapes": {"hello": "hello"}, "nodeDefs": {"Circle": {"display_name": "A circle"}}}
     assert words["fr"] == {}
     assert "fr/main.json" in caplog.text
+
+
+async def test_a_pack_without_scripts_has_a_folder_all_the_same(tmp_path: Path) -> None:
+    pack = write_pack(tmp_path, "quiet", {"locales/de/nodeDefs.json": {"Square": {"display_name": "Ein Quadrat"}}})
+    pack = {"name": "quiet", "web_directory": None, "directory": str(Path(str(pack["web_directory"])).parent)}
+    moved = write_pack(tmp_path, "moved", {"js/dist/a.js": "", "locales/de/main.json": {"moved": {"a": "b"}}})
+    folder = Path(str(moved["web_directory"])).parent
+    moved = {"name": "moved", "web_directory": str(folder / "js" / "dist"), "directory": str(folder)}
+    async with page_served(tmp_path, plugin, packs=[pack, moved]) as page:
+        assert (await page.get("/i18n")).json() == {
+            "de": {"nodeDefs": {"Square": {"display_name": "Ein Quadrat"}}, "moved": {"a": "b"}}
+        }
+        assert "/extensions/moved/a.js" in (await page.get("/extensions")).json()
 
 
 async def test_templates_of_packs_are_listed(page: httpx.AsyncClient) -> None:

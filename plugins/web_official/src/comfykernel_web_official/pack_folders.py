@@ -1,6 +1,7 @@
 """What node packs bring for the page: scripts, translations, workflow templates, subgraph blueprints.
 
-A pack names its folder of scripts (``NodePack(web_directory=...)``); translations and the rest lie next to it.
+A pack names its folder (``NodePack(directory=...)``), in which translations and the rest lie, and its folder of
+scripts; without the former they lie next to the scripts.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class PackFolders:
         return {OWN_NAME: OWN_SCRIPTS} | {name: folder for name, folder in self._web_folders() if folder.is_dir()}
 
     def beside(self, name: str) -> dict[str, Path]:
-        """Folders of this name next to the scripts, by pack."""
-        found = {pack: folder.parent / name for pack, folder in self._web_folders()}
+        """Folders of this name in the packs' own folders, by pack."""
+        found = {pack: folder / name for pack, folder in self._own_folders()}
         return {pack: folder for pack, folder in found.items() if folder.is_dir()}
 
     def templates(self) -> Mapping[str, Path]:
@@ -40,6 +41,13 @@ class PackFolders:
         for name in TEMPLATE_FOLDERS:
             found = self.beside(name) | found
         return found
+
+    def _own_folders(self) -> Iterator[tuple[str, Path]]:
+        beside_scripts = {name: folder.parent for name, folder in self._web_folders()}
+        for pack in self._kernel.node_packs():
+            name = str(pack["name"])
+            if folder := pack.get("directory") or beside_scripts.get(name):
+                yield name, Path(str(folder))
 
     def _web_folders(self) -> Iterator[tuple[str, Path]]:
         for pack in self._kernel.node_packs():
