@@ -20,25 +20,32 @@ def replacements(kernel: Kernel) -> JsonObject:
     for pack in kernel.node_packs():
         for each in msgspec.convert(pack.get("replacements", []), list[Replacement], strict=False):
             if each.old not in known:
-                found.setdefault(each.old, []).append(_entry(each))
+                spec = known.get(each.new)
+                names = [i.name for i in spec.inputs if i.group != "hidden"] if spec is not None else []
+                found.setdefault(each.old, []).append(_entry(each, names))
     return {**found}
 
 
-def _entry(replacement: Replacement) -> JsonObject:
+def _entry(replacement: Replacement, names: list[str]) -> JsonObject:
+    """One replacement; ``names`` are the inputs of the new node."""
     return {
         "new_node_id": replacement.new,
         "old_node_id": replacement.old,
         "old_widget_ids": None if replacement.widgets is None else [*replacement.widgets],
-        "input_mapping": _inputs(replacement),
+        "input_mapping": _inputs(replacement, names),
         "output_mapping": _outputs(replacement),
     }
 
 
-def _inputs(replacement: Replacement) -> Json:
-    if replacement.inputs is None and not replacement.values:
+def _inputs(replacement: Replacement, names: list[str]) -> Json:
+    inputs = replacement.inputs
+    if inputs is None and not replacement.values:
         return None
-    names: list[Json] = [{"new_id": new, "old_id": old} for new, old in (replacement.inputs or {}).items()]
-    return names + [{"new_id": new, "set_value": value} for new, value in replacement.values.items()]
+    if inputs is None:
+        # The page takes over what is listed and nothing else.
+        inputs = {name: name for name in names if name not in replacement.values}
+    mapped: list[Json] = [{"new_id": new, "old_id": old} for new, old in inputs.items()]
+    return mapped + [{"new_id": new, "set_value": value} for new, value in replacement.values.items()]
 
 
 def _outputs(replacement: Replacement) -> Json:
