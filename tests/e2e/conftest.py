@@ -120,22 +120,22 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def contract_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the test nodes installed, to be put on a server's path."""
-    site = tmp_path_factory.mktemp("site")
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--target",
-        str(site),
-    ]
-    subprocess.run([*pip, str(PACKS / "contract_nodes")], check=True, capture_output=True)
-    return site
+def pack_site(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Installs a test pack into a folder, to be put on a server's path."""
+
+    def install(name: str) -> Path:
+        site = tmp_path_factory.mktemp("site")
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+        subprocess.run([*pip, "--target", str(site), str(PACKS / name)], check=True, capture_output=True)
+        return site
+
+    return install
+
+
+@pytest.fixture(scope="session")
+def contract_site(pack_site: Callable[[str], Path]) -> Path:
+    """A folder with the test nodes of the contract installed."""
+    return pack_site("contract_nodes")
 
 
 @pytest.fixture

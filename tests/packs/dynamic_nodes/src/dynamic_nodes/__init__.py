@@ -1,0 +1,1 @@
+"""Test nodes whose inputs depend on each other."""

@@ -1,0 +1,2 @@
+// Stands for the scripts of a pack.
+export const pack = "dynamic_nodes";
