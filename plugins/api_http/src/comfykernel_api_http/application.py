@@ -23,6 +23,7 @@ from .services import TOKEN_USER
 from .web_additions import WebAdditions
 
 if TYPE_CHECKING:
+    from .added_routes import AddedRoutes
     from .asgi import AsgiApp, HeaderList, Message, Receive, Scope, Send
     from .routes import Handler, Methods
     from .services import Services
@@ -65,7 +66,7 @@ class Application:
 
     async def _built_router(self) -> AsgiApp:
         if self._router is None:
-            self._router = asyncio.create_task(asyncio.to_thread(_build_router, self._services))
+            self._router = asyncio.create_task(asyncio.to_thread(_build_router, self._services, self._additions.routes))
         return await asyncio.shield(self._router)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -134,13 +135,13 @@ class Application:
 
     async def _added(self, request: Request, method: str) -> Answer | None:
         """The answer of another plugin's directory."""
-        if method not in ("GET", "HEAD") or self._additions.app(request.path) is not None:
+        if method not in ("GET", "HEAD") or self._additions.routes.app(request.path) is not None:
             return None
         return await self._additions.answer(request.path, request.headers)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let another plugin's application or the router answer."""
-        router = self._additions.app(scope["path"]) or await self._built_router()
+        router = self._additions.routes.app(scope["path"]) or await self._built_router()
         head = scope["method"] == "HEAD"
         # A copy: the server still has to know that the client asked for the head only.
         scope = {**scope, "path": _path_for_router(scope), "method": "GET" if head else scope["method"]}
@@ -164,10 +165,10 @@ def wants_page(method: str, headers: dict[bytes, bytes]) -> bool:
     return method == "GET" and b"text/html" in headers.get(b"accept", b"") and b"comfy-user" not in headers
 
 
-def _build_router(services: Services) -> AsgiApp:
+def _build_router(services: Services, added: AddedRoutes) -> AsgiApp:
     from .router import build_router
 
-    return build_router(services)
+    return build_router(services, added)
 
 
 def _parameter_route(request: Request) -> Methods | None:

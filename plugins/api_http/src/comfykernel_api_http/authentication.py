@@ -2,8 +2,8 @@
 
 A program sends ``Authorization: Bearer TOKEN``. A browser can't do that for pages, pictures and WebSockets: the form on
 the page that asks for a token, or opening any page with ``?token=TOKEN``, puts the token into a cookie that scripts
-can't read and other sites can't make it send. A WebSocket client that can set no header may give the parameter ``token``
-with its handshake.
+can't read and other sites can't make it send. A WebSocket client that can set no header may give the parameter
+``token`` with its handshake.
 """
 
 from __future__ import annotations

@@ -22,6 +22,12 @@ def register_http_routes(register: RegisterRoute, kernel: Kernel) -> None:
 
     It is asked for exactly this path, for every method, in place of a handler of the transport's own; for a path that
     ends in ``/`` it is asked for everything one segment below. Raises ``PluginError`` when the path is taken.
+
+    ``operations`` describes the path in the OpenAPI document: operation objects by method in small letters, each with
+    ``operationId`` and ``responses``, as a rule with ``summary``, ``tags``, ``parameters``; of a path that ends in
+    ``/`` a parameter ``in: path`` names the last segment. Answers to callers that are not known or not allowed are
+    added. ``schemas`` are further components that the operations refer to. A path that stands with ``/api`` and without
+    is described once; of one that is not described the document says that it is there.
     """
 
 

@@ -9,6 +9,8 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 
+from .added_routes import TAG
+from .authentication import COOKIE, PARAMETER
 from .openapi_details import (
     COMMON_ERRORS,
     DETAILS,
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from litestar.types import ControllerRouterHandler
+
+    from .added_routes import AddedRoutes
 
 Node: TypeAlias = dict[str, Any]
 """A JSON object of the document."""
@@ -46,6 +50,27 @@ TAGS: Final = {
     "system": "The server itself",
     "user": "Users, their settings and files",
     "internal": "The web page's own",
+    TAG: "What plugins add",
+}
+
+SECURITY_SCHEMES: Final = {
+    "bearerToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A token that `comfykernel token create` made; needed as soon as there is one.",
+    },
+    "tokenCookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "The same of a browser: set when a page was opened with a token.",
+    },
+    "tokenParameter": {
+        "type": "apiKey",
+        "in": "query",
+        "name": PARAMETER,
+        "description": "The same of a client that can set no header, for WebSockets.",
+    },
 }
 
 _NOISE: Final = {"deprecated": False, "allowEmptyValue": False, "allowReserved": False, "headers": {}}
@@ -53,9 +78,16 @@ _NOISE: Final = {"deprecated": False, "allowEmptyValue": False, "allowReserved":
 
 
 def make_document(
-    site: Sequence[ControllerRouterHandler], api: Sequence[ControllerRouterHandler], *, version: str
+    site: Sequence[ControllerRouterHandler],
+    api: Sequence[ControllerRouterHandler],
+    *,
+    version: str,
+    added: AddedRoutes | None = None,
 ) -> Node:
-    """The whole document; ``site`` are handlers that are served bare, ``api`` those that are served below /api."""
+    """The whole document; ``site`` are handlers that are served bare, ``api`` those that are served below /api.
+
+    ``added`` are the routes of other plugins.
+    """
     document = _signatures(site, api)
     schemas, components = _schemas()
     for _, operation in operations(document):
@@ -64,6 +96,9 @@ def make_document(
         _tidy(component)
     components["QueueItem"]["maxItems"] = components["QueueItem"]["minItems"]
     components["ModelMetadata"]["additionalProperties"] = {"type": "string"}
+    if added is not None:
+        _add_routes(document, added, schemas[str(ErrorResponse)])
+        components = {**added.schemas, **components}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -73,12 +108,33 @@ def make_document(
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
+        "security": [{}, *({name: []} for name in SECURITY_SCHEMES)],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": document["paths"],
         "components": {
-            "schemas": dict(sorted({**document.get("components", {}).get("schemas", {}), **components}.items()))
+            "schemas": dict(sorted({**document.get("components", {}).get("schemas", {}), **components}.items())),
+            "securitySchemes": SECURITY_SCHEMES,
         },
     }
+
+
+def _add_routes(document: Node, added: AddedRoutes, error: Node) -> None:
+    """Put the operations of other plugins into the document; one that is there already counts as described."""
+    taken = {operation["operationId"] for _, operation in operations(document)}
+    for template, described in added.described():
+        item = document["paths"].setdefault(template, {})
+        for method, operation in (described or ({} if item else added.undescribed(template))).items():
+            replaced = item.get(method, {}).get("operationId")
+            while operation["operationId"] in taken and operation["operationId"] != replaced:
+                operation["operationId"] += "_"
+            taken.add(operation["operationId"])
+            operation.setdefault("tags", [TAG])
+            for status in COMMON_ERRORS:
+                content = {JSON: {"schema": error}}
+                operation["responses"].setdefault(
+                    str(status), {"description": STATUS_TEXTS[status], "content": content}
+                )
+            item[method] = operation
 
 
 def operations(document: Node) -> Iterator[tuple[str, Node]]:
@@ -190,6 +246,10 @@ def _tidy(node: Any) -> None:
             node["type"] = "string"
         if node.get("type") == "object" and "properties" not in node:
             node.setdefault("additionalProperties", True)
+        if node.get("required") == []:
+            del node["required"]
+        if "default" in node and node["default"] in ("", [], {}):  # what is left out has no value at all
+            del node["default"]
         for child in node.values():
             _tidy(child)
 

@@ -99,6 +99,7 @@ DETAILS: Final[dict[str, Details]] = {
     "subscribeToLogs": _command(doc.LogsSubscribeRequest),
     "getFolderPaths": Details(answer=dict[str, str]),
     "getFiles": Details(answer=list[str], errors=(400, 404)),
+    "getNodeReplacements": Details(answer=dict[str, list[doc.NodeReplacement]]),
     "listJobs": Details(answer=doc.JobList, errors=(400, 503)),
     "getJob": Details(answer=doc.JobDetail, errors=(404, 503)),
     "getJobAssets": Details(answer=doc.JobAssets, errors=(400, 404, 503)),
@@ -134,6 +135,10 @@ PARAMETER_TEXTS: Final = {
     "offset": "So many are skipped.",
     "preview": "A smaller copy: its format and quality, as webp;90.",
     "prompt_id": "Id of the prompt.",
+    "sort_by": "What the jobs are sorted by.",
+    "sort_order": "The lowest or the highest first.",
+    "status": "Only these states, with commas: pending, in_progress, completed, failed, cancelled.",
+    "workflow_id": "Only jobs made from this workflow of the editor.",
     "since": "Number of the last event that the caller knows.",
     "subfolder": "Folder below the directory.",
     "type": "Kind of directory.",
@@ -145,6 +150,12 @@ PARAMETER_SCHEMAS: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("getHistory", "offset"): {"type": "integer", "format": "int32"},
     ("getHistoryItem", "prompt_id"): {"type": "string", "format": "uuid"},
     ("getFiles", "directory_type"): {"type": "string", "enum": ["output", "input", "temp"]},
+    ("listJobs", "limit"): {"type": "integer", "minimum": 1},
+    ("listJobs", "sort_by"): {
+        "type": "string",
+        "enum": ["create_time", "created_at", "execution_duration"],
+        "default": "create_time",
+    },
     ("listJobs", "sort_order"): {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
 }
 """Narrower than the handler's annotation, by operation id and name."""

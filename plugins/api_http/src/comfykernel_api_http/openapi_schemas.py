@@ -171,6 +171,20 @@ class JobDetail(JobSummary, kw_only=True):
     execution_meta: JsonObject
 
 
+class NodeReplacement(msgspec.Struct, kw_only=True):
+    """A node that stands in for one that is gone."""
+
+    new_node_id: str
+    old_node_id: str
+    old_widget_ids: Annotated[list[str] | None, Meta(description="Names of the old node's widgets, in order.")]
+    input_mapping: Annotated[
+        list[JsonObject] | None, Meta(description="{new_id, old_id} or {new_id, set_value}; null: names are the same.")
+    ]
+    output_mapping: Annotated[
+        list[JsonObject] | None, Meta(description="{new_idx, old_idx}; null: outputs are the same.")
+    ]
+
+
 class Pagination(msgspec.Struct, kw_only=True):
     """Where in a list a page lies."""
 

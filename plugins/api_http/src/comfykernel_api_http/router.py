@@ -13,10 +13,7 @@ from .errors import RequestRefused, error_answer
 from .handlers import document, internal, jobs, model, pack_files, site, system, userdata, users
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from litestar.types import ControllerRouterHandler
-
+    from .added_routes import AddedRoutes
     from .asgi import AsgiApp
     from .services import Services
 
@@ -71,19 +68,18 @@ SITE_HANDLERS = (
 """Served bare only."""
 
 
-def build_router(services: Services, extra: Sequence[ControllerRouterHandler] = ()) -> AsgiApp:
-    """Make the application; ``extra`` are routes of other plugins."""
+def build_router(services: Services, added: AddedRoutes) -> AsgiApp:
+    """Make the application; ``added`` are routes of other plugins, which its document describes as well."""
     app = Litestar(
         route_handlers=[
             *SITE_HANDLERS,
-            *extra,
             Router(path="/", route_handlers=API_HANDLERS, include_in_schema=False),
             Router(path="/api", route_handlers=API_HANDLERS),
         ],
         dependencies={
             "kernel": Provide(lambda: services.kernel, sync_to_thread=False),
             "services": Provide(lambda: services, sync_to_thread=False),
-            "document": Provide(cache(lambda: _make_document(services, extra)), sync_to_thread=True),
+            "document": Provide(cache(lambda: _make_document(services, added)), sync_to_thread=True),
         },
         exception_handlers={Exception: _answer_error},
         request_max_body_size=services.max_body,
@@ -93,10 +89,10 @@ def build_router(services: Services, extra: Sequence[ControllerRouterHandler] = 
     return cast("AsgiApp", app)
 
 
-def _make_document(services: Services, extra: Sequence[ControllerRouterHandler]) -> dict[str, Any]:
+def _make_document(services: Services, added: AddedRoutes) -> dict[str, Any]:
     from .openapi import make_document
 
-    return make_document([*SITE_HANDLERS, *extra], API_HANDLERS, version=services.kernel.version)
+    return make_document(SITE_HANDLERS, API_HANDLERS, version=services.kernel.version, added=added)
 
 
 def _answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

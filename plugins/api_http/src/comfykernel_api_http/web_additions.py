@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 from comfykernel_sdk.errors import PluginError
 from comfykernel_sdk.storage import FileInfo, FileRef
 
+from .added_routes import AddedRoutes
 from .answers import Answer
-from .asgi import AsgiApp
 from .errors import RequestRefused
 from .handlers.node import accepts_gzip
 from .media_types import media_type
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from .asgi import HeaderList
 
-RegisterRoute: TypeAlias = Callable[[str, AsgiApp], None]
+RegisterRoute: TypeAlias = Callable[..., None]
+"""``register(path, app, *, operations=None, schemas=None)``."""
 Directories: TypeAlias = Callable[[], Mapping[str, Path]]
 MadeFile: TypeAlias = Callable[[str], tuple[bytes, str] | None]
 """Content and content type for a path below a prefix."""
@@ -101,16 +102,12 @@ class WebAdditions:
     """Asks the plugins once, then answers for them."""
 
     def __init__(self, kernel: Kernel) -> None:
-        self._routes: dict[str, AsgiApp] = {}
+        self.routes = AddedRoutes()
         self._sites: list[_Site] = []
         self._packed = PackedFiles(kernel.settings.paths.folder("state") / "compressed")
-        kernel.call_hook("register_http_routes", register=self._add_route, kernel=kernel)
+        kernel.call_hook("register_http_routes", register=self.routes.add, kernel=kernel)
         kernel.call_hook("register_web_directories", register=self._add_directory, kernel=kernel)
         self._sites.sort(key=lambda site: len(site.prefix), reverse=True)
-
-    def app(self, path: str) -> AsgiApp | None:
-        """The application that serves this path: exactly, or what lies right below."""
-        return self._routes.get(path) or self._routes.get(path.rpartition("/")[0] + "/")
 
     async def answer(self, path: str, headers: Mapping[bytes, bytes]) -> Answer | None:
         """The file at a path; nothing when the transport's own handlers may know it.
@@ -123,11 +120,6 @@ class WebAdditions:
         if not sites:
             return None
         return await asyncio.to_thread(_answer, sites, path, headers, self._packed)
-
-    def _add_route(self, path: str, app: AsgiApp) -> None:
-        if path == "/" or path in self._routes:
-            raise PluginError(f"The address {path} is taken.")
-        self._routes[path] = app
 
     def _add_directory(
         self,

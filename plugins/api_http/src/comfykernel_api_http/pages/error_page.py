@@ -42,6 +42,6 @@ def _form(address: str) -> str:
         f'<form method="post" action="{LOGIN_PATH}" class="login">'
         f'<label>Token <input name="{PARAMETER}" type="password" autocomplete="current-password" required autofocus>'
         f'</label><input type="hidden" name="{NEXT}" value="{escape(address, quote=True)}">'
-        '<button>Log in</button></form>'
+        "<button>Log in</button></form>"
         '<p class="soft">This browser keeps it in a cookie that pages and scripts can\'t read.</p>'
     )

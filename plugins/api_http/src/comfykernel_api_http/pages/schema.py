@@ -26,13 +26,22 @@ def render_schema(document: Node) -> str:
         for name, operations in groups.items()
         if operations
     ]
+    access = table(
+        ["Name", "How"],
+        [
+            [f"<code>{escape(name)}</code>", escape(scheme.get("description", ""))]
+            for name, scheme in document["components"].get("securitySchemes", {}).items()
+        ],
+    )
     schemas = "".join(_schema(name, schema) for name, schema in document["components"]["schemas"].items())
     head = (
         f'<div class="head"><div><h1>{escape(info["title"])} API</h1>'
         f'<p class="soft">Version {escape(info["version"])}. {escape(info["description"])}</p>'
         '<p><a href="/openapi.json">OpenAPI document</a></p></div></div>'
     )
-    return render_page(f"{info['title']} API", head + "".join(cards) + card("Schemas", schemas))
+    return render_page(
+        f"{info['title']} API", head + "".join(cards) + card("Access", access) + card("Schemas", schemas)
+    )
 
 
 def _operation(method: str, path: str, operation: Node) -> str:
@@ -55,7 +64,12 @@ def _operation(method: str, path: str, operation: Node) -> str:
 def _parameter(parameter: Node) -> list[str]:
     needed = "required" if parameter.get("required") else ""
     text = ". ".join(part for part in (parameter.get("description", "").rstrip("."), needed) if part)
-    return [f"<code>{escape(parameter['name'])}</code>", parameter["in"], _type(parameter["schema"]), escape(text)]
+    return [
+        f"<code>{escape(parameter['name'])}</code>",
+        parameter["in"],
+        _type(parameter.get("schema", {})),
+        escape(text),
+    ]
 
 
 def _contents(holder: Node) -> list[list[str]]:
