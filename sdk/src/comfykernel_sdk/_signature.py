@@ -73,6 +73,7 @@ def define(
         check_lazy=check_lazy,
         fingerprint=_plain(target, "fingerprint", fingerprint, is_class=is_class),
         validate=_plain(target, "validate", validate, is_class=is_class),
+        checks_outputs=True,
     )
     if is_dynamic(inputs):
         for name in ("run", "check_lazy", "fingerprint", "validate"):

@@ -192,7 +192,8 @@ class NodeDefinition(msgspec.Struct, kw_only=True):
     ``create`` makes the instance that is kept while the node stays cached (``None`` for functions); ``run`` is called
     as ``run(instance, **inputs)`` and gives values, a :class:`Result`, an :class:`Expansion` or a coroutine of them.
     ``context_parameter`` names the parameter that gets the :class:`~comfykernel_sdk.context.NodeContext`. The
-    optional callables are called in the same way with the instance first.
+    optional callables are called in the same way with the instance first. A node that ``changes_inputs`` is handed
+    copies of arrays that others hold too; with ``checks_outputs`` values that are not of their output's type fail it.
     """
 
     spec: NodeSpec
@@ -203,6 +204,8 @@ class NodeDefinition(msgspec.Struct, kw_only=True):
     check_lazy: Callable[..., object] | None = None
     fingerprint: Callable[..., object] | None = None
     validate: Callable[..., object] | None = None
+    changes_inputs: bool = False
+    checks_outputs: bool = False
 
 
 class NodePack:
@@ -297,6 +300,7 @@ def node(
     api_node: bool | None = None,
     version: str = "",
     accepts_any_input: bool = False,
+    changes_inputs: bool = False,
     fingerprint: Callable[..., object] | None = None,
     validate: Callable[..., object] | None = None,
     search_aliases: tuple[str, ...] = (),
@@ -315,6 +319,8 @@ def node(
         volatile: run again at every prompt, though nothing changed.
         version: part of the signature of cached outputs: raise it when results change.
         accepts_any_input: links to inputs that are not declared are handed over too (as ``**kwargs``).
+        changes_inputs: the function changes arrays that it gets in place (``image *= 2``), so it is handed copies of
+            those that others hold too; a node that changes an array without saying so fails.
         fingerprint, validate: as the methods of the class form, for functions.
         python_module: where clients say that the node comes from; ``None``: ``custom_nodes.`` with the pack's name,
             under which the web page looks for the help pages of a pack.
@@ -333,6 +339,7 @@ def node(
             "python_module": python_module or "",
         }  # fmt: skip
         definition = define(target, given, fingerprint=fingerprint, validate=validate)
+        definition.changes_inputs = changes_inputs
         target.__comfykernel_node__ = definition  # type: ignore[attr-defined]
         return target
 

@@ -64,11 +64,11 @@ def test_packs_are_told_with_their_errors() -> None:
     assert registry.catalog.packs == [
         {
             "name": "good", "distribution": "dist-good", "version": "1", "nodes": ["Other"], "seconds": 0.5,
-            "error": "", "web_directory": "/good",
+            "error": "", "directory": None, "web_directory": "/good", "replacements": [],
         },
         {
             "name": "bad", "distribution": "dist-bad", "version": "1", "nodes": [], "seconds": 0.5,
-            "error": "Traceback ...", "web_directory": "/bad",
+            "error": "Traceback ...", "directory": None, "web_directory": "/bad", "replacements": [],
         },
     ]  # fmt: skip
 

@@ -11,10 +11,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from .memory_size import memory_size
+from .memory_size import leaves, memory_size
+from .sharing import is_array, storage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from comfykernel_sdk.json_types import JsonObject
     from comfykernel_sdk.settings import ExecutionSettings
@@ -70,6 +71,14 @@ class OutputCache:
 
     def end(self, expanded: Collection[str], *, complete: bool) -> None:
         """A run has ended; ``expanded`` are the nodes of the prompt whose expansion ran."""
+
+    def forget(self, spoilt: Iterable[object]) -> None:
+        """Forget outputs that hold any of these arrays, or others over the same memory."""
+        storages = {storage_of(array) for array in spoilt}
+        for signature, entry in [*self.entries.items()]:
+            arrays = (leaf for leaf in leaves(entry.outputs) if is_array(type(leaf)))
+            if any(storage_of(array) in storages for array in arrays):
+                del self.entries[signature]
 
     def clear(self) -> None:
         """Forget everything."""

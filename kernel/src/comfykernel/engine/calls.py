@@ -7,12 +7,14 @@ ones is repeated; an empty list means no call at all. A node with ``input_is_lis
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import isasyncgen, isgenerator
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from comfykernel_sdk.errors import ComfykernelError
 from comfykernel_sdk.graph import Expansion, is_link
 from comfykernel_sdk.nodes import Blocker, Result
 
+from .node_class import FITTING
 from .plain_data import plain_data
 
 if TYPE_CHECKING:
@@ -82,6 +84,8 @@ def read_result(node_class: NodeClass, result: object) -> Returned:
     """
     if isinstance(result, Expansion):
         return Returned(_values(node_class, result.result), _plain_ui(result.ui), result.graph)
+    if isgenerator(result) or isasyncgen(result):
+        raise WrongResult(f"{node_class.id} returned a generator.", hint="A node returns its outputs, it yields none.")
     if not isinstance(result, Result):
         return Returned(_values(node_class, _as_tuple(node_class, result)))
     values = result.values
@@ -113,7 +117,8 @@ def merge_outputs(
     """The list of values of each output; links of expansions are looked up in ``resolved``.
 
     Raises:
-        WrongResult: an output that is a list is none, or a link points to an output that is not there.
+        WrongResult: an output that is a list is none, a value can't be of its output's type, or a link points to an
+            output that is not there.
     """
     outputs: list[list[object]] = [[] for _ in node_class.list_outputs]
     for returned in calls:
@@ -127,6 +132,10 @@ def merge_outputs(
                 outputs[index].extend(value)
             else:
                 outputs[index].append(value)
+    for index, wire_type in node_class.checked_outputs:
+        for value in outputs[index]:
+            if value is not None and not isinstance(value, Blocker) and not FITTING[wire_type](value):
+                raise WrongResult(f"Output {index} of {node_class.id} is {wire_type}, not {type(value).__name__}.")
     return outputs
 
 

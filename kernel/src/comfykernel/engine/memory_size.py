@@ -1,14 +1,13 @@
-"""How much memory values hold, without knowing the libraries that they come from."""
+"""What values hold, and how much memory that is, without knowing the libraries that they come from."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 
-def memory_size(value: object) -> int:
-    """Bytes of arrays (``nbytes``), texts and what containers hold; each object counts once."""
-    total = 0
+def leaves(value: object) -> Iterator[object]:
+    """What stands in containers and records, and in those in them; each object once."""
     seen: set[int] = set()
     stack = [value]
     while stack:
@@ -16,13 +15,29 @@ def memory_size(value: object) -> int:
         if id(item) in seen:
             continue
         seen.add(id(item))
+        if isinstance(item, Mapping):
+            stack.extend(item.values())
+        elif isinstance(item, (list, tuple, set, frozenset)):
+            stack.extend(item)
+        elif fields := _fields(type(item)):
+            stack.extend(getattr(item, name, None) for name in fields)
+        else:
+            yield item
+
+
+def _fields(kind: type) -> Iterable[str]:
+    """Names of what a record holds: a dataclass or a msgspec struct."""
+    fields: Iterable[str] = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__struct_fields__", ())
+    return fields
+
+
+def memory_size(value: object) -> int:
+    """Bytes of arrays (``nbytes``) and texts; each object counts once."""
+    total = 0
+    for item in leaves(value):
         size = getattr(item, "nbytes", None)
         if isinstance(size, int):
             total += size
         elif isinstance(item, (str, bytes, bytearray)):
             total += sys.getsizeof(item)
-        elif isinstance(item, Mapping):
-            stack.extend(item.values())
-        elif isinstance(item, (list, tuple, set, frozenset)):
-            stack.extend(item)
     return total

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, final
 
 from comfykernel_sdk.dynamic import active_inputs, all_inputs, is_dynamic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection
 
     from comfykernel_sdk.nodes import NodeDefinition
 
+FITTING: Final[dict[str, Callable[[object], bool]]] = {
+    "STRING": lambda value: isinstance(value, str),
+    "INT": lambda value: hasattr(value, "__int__"),
+    "FLOAT": lambda value: hasattr(value, "__float__"),
+    "BOOLEAN": lambda value: hasattr(value, "__int__"),
+    "IMAGE": lambda value: hasattr(value, "shape"),
+    "MASK": lambda value: hasattr(value, "shape"),
+    "LATENT": lambda value: isinstance(value, Mapping),
+}
+"""Whether a value can be one of a wire type. Numbers of array libraries can be numbers."""
 FILLED_BY_ENGINE: Final = frozenset(
     {"PROMPT", "DYNPROMPT", "EXTRA_PNGINFO", "UNIQUE_ID", "AUTH_TOKEN_COMFY_ORG", "API_KEY_COMFY_ORG"}
 )
@@ -36,6 +47,8 @@ class NodeClass:
         # Without a check nobody would ever ask for a lazy input.
         self.lazy = frozenset(i.name for i in inputs if i.lazy) if definition.check_lazy else frozenset()
         self.list_outputs = tuple(o.is_list for o in spec.outputs)
+        checked = enumerate(spec.outputs if definition.checks_outputs else ())
+        self.checked_outputs = tuple((index, o.type) for index, o in checked if o.type in FITTING)
         self.fingerprint_takes = self._taken_by(definition.fingerprint)
         self.lazy_takes = self._taken_by(definition.check_lazy)
         kinds = {kind for _, kind in self.hidden}

@@ -23,6 +23,7 @@ from .inputs import gather_inputs, missing_lazy_inputs, wanted_sources
 from .report import meta_of
 from .run_graph import GraphError, Vertex
 from .schedule import Schedule
+from .sharing import ChangedInput, Handed
 from .signatures import sign
 from .values import Values
 
@@ -69,6 +70,7 @@ class PromptRun:
         self._coroutines = Coroutines(self._cancellation.wake)
         self._current: Vertex | None = None
         self._inputs: dict[str, list[object]] = {}
+        self._handed: dict[str, Handed] = {}
 
     async def run(self) -> Outcome:
         """Make the outputs; every failure ends in the outcome, only a cancelled task raises."""
@@ -101,6 +103,8 @@ class PromptRun:
             return error
         finally:
             await self._coroutines.stop()
+            if spoilt := [array for handed in self._handed.values() for _, array in handed.changed()]:
+                self._cache.forget(spoilt)
         return None
 
     async def _prepare(self, outputs: list[str]) -> None:
@@ -193,6 +197,7 @@ class PromptRun:
         inputs = self._inputs = gather_inputs(self._services, vertex, self._values)
         instance = self._instances.of(vertex)
         context = RunContext(self._services, vertex.place)
+        handed = self._handed[vertex.id] = self._handing(vertex)
         results: list[object] = []
         token, prefix = current.set(context), default_prefix.set(None)
         try:
@@ -202,6 +207,7 @@ class PromptRun:
                     self._report_block(vertex, blocker.message)
                     results.append(blocked(node_class))
                     continue
+                handed.prepare(arguments)
                 if parameter is not None:
                     arguments[parameter] = context
                 default_prefix.set([vertex.id, index, 0])
@@ -214,6 +220,12 @@ class PromptRun:
             default_prefix.reset(prefix)
         return results
 
+    def _handing(self, vertex: Vertex) -> Handed:
+        """A node that may change what the cache or another node holds gets copies."""
+        changes = vertex.node_class.definition.changes_inputs
+        shared = changes and (not self._cache.keeps_nothing or self._values.has_readers(vertex.sources))
+        return Handed(copy=shared, watch=not changes)
+
     def _call_once(self, node_class: NodeClass, instance: object, arguments: Arguments) -> object:
         if self._cancellation.requested:
             raise Interrupted
@@ -224,6 +236,9 @@ class PromptRun:
     async def _complete(self, vertex: Vertex, results: list[object]) -> None:
         """All calls of a node have returned."""
         node_class = vertex.node_class
+        if changed := self._handed[vertex.id].changed():
+            raise _changed_input(vertex, changed[0][0])
+        del self._handed[vertex.id]
         returned = [r if isinstance(r, Returned) else read_result(node_class, r) for r in results]
         ui = merge_ui(returned)
         if ui is not None:
@@ -306,3 +321,10 @@ class PromptRun:
         if self._current is not None:
             id = self._graph.visible(self._current)
         return id, str(self._graph.nodes.get(id, {}).get("class_type", ""))
+
+
+def _changed_input(vertex: Vertex, name: str) -> ChangedInput:
+    return ChangedInput(
+        f"{vertex.node_class.id} has changed its input {name!r} in place, which others hold too.",
+        hint="Work on a copy (clone() of a tensor), or declare the node with changes_inputs=True to be handed copies.",
+    )

@@ -56,6 +56,10 @@ class Values:
         if not self._keep_all:
             self._held = {id: outputs for id, outputs in self._held.items() if self._readers[id]}
 
+    def has_readers(self, ids: Iterable[str]) -> bool:
+        """Whether more than one reader of any of these nodes is left."""
+        return self._keep_all or any(self._readers[id] > 1 for id in ids)
+
     def put(self, id: str, outputs: list[list[object]]) -> None:
         """Outputs of a node that has just run."""
         if self._keep_all or self._readers[id]:

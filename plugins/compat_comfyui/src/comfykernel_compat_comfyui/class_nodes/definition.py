@@ -45,6 +45,7 @@ def class_definition(
         check_lazy=_on_instance("check_lazy_status", getattr(cls, "check_lazy_status", None)),
         fingerprint=_without_instance(getattr(cls, "IS_CHANGED", None)),
         validate=_without_instance(validate),
+        changes_inputs=True,
     )
 
 

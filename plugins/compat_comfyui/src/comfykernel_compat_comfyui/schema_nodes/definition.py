@@ -45,6 +45,7 @@ def schema_definition(cls: type, *, python_module: str) -> NodeDefinition:
         check_lazy=calls.method(check_lazy, answer=calls.dotted_names),
         fingerprint=calls.method(fingerprint),
         validate=calls.method(validate),
+        changes_inputs=True,
     )
 
 
