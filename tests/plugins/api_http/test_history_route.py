@@ -137,12 +137,12 @@ async def test_an_id_that_ran_again_shows_its_last_run(served: Served) -> None:
     assert (await get(served, "/history"))["p"]["status"]["status_str"] == "error"
 
 
-def test_encoded_entries_are_kept_within_bounds() -> None:
+async def test_encoded_entries_are_kept_within_bounds() -> None:
     items = HistoryItems(kept_bytes=2_000)
     jobs = [
         Job(prompt_id=str(n), number=n, graph={}, state=JobState.DONE, ended_ms=n, outcome=Outcome(status="done"))
         for n in range(100)
     ]
-    assert list(msgspec.json.decode(items.as_object(jobs))) == [str(n) for n in range(100)]
+    assert list(msgspec.json.decode(await items.as_object(jobs))) == [str(n) for n in range(100)]
     assert sum(map(len, items._kept.values())) <= 2_000
-    assert items.encoded(jobs[-1], classic=True) is items.encoded(jobs[-1], classic=True)
+    assert await items.item(jobs[-1]) is await items.item(jobs[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 JSON: Final = b"application/json; charset=utf-8"
 HTML: Final = b"text/html; charset=utf-8"
+
+PIECE: Final = 256 * 1024
+"""Bytes of an answer that are handed to the server at once."""
 
 encoder: Final = msgspec.json.Encoder()
 
@@ -49,7 +53,15 @@ class Answer:
         headers.extend(self.headers)
         headers.extend(common)
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if head else self.body})
+        body = b"" if head else self.body
+        # In pieces: a client that reads slowly shall hold up its own answer, not fill the memory with it.
+        whole = memoryview(body)
+        start = 0
+        while len(body) - start > PIECE:
+            await send({"type": "http.response.body", "body": whole[start : start + PIECE], "more_body": True})
+            await asyncio.sleep(0)
+            start += PIECE
+        await send({"type": "http.response.body", "body": whole[start:] if start else body})
 
 
 def json_answer(value: object, *, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> Answer:

@@ -19,12 +19,15 @@ MAX_ID_LENGTH: Final = 1_000
 def read_prompt(body: Json, *, user: str, idempotency_key: str | None) -> PromptRequest:
     """The request that a body makes; members that are null count as absent, unknown ones are ignored.
 
+    In place of a prompt there may be an editor's document, which a filter of the kernel turns into one.
+
     Raises:
         InvalidPrompt: it has no prompt, or a member of a wrong type.
     """
-    if not isinstance(body, dict) or body.get("prompt") is None:
+    prompt = _prompt_of(body)
+    if not isinstance(body, dict) or prompt is None:
         raise InvalidPrompt("No prompt provided", details="No prompt provided", type="no_prompt")
-    graph = _graph(body["prompt"])
+    graph = _graph(prompt)
     extra_data = _extra_data(body.get("extra_data"))
     if body.get("client_id") is not None:
         extra_data["client_id"] = body["client_id"]
@@ -42,9 +45,26 @@ def read_prompt(body: Json, *, user: str, idempotency_key: str | None) -> Prompt
     )
 
 
+def _prompt_of(body: Json) -> Json:
+    """The prompt; where there is none, the document in ``workflow``, in the metadata for files, or that is the body."""
+    if not isinstance(body, dict) or body.get("prompt") is not None:
+        return body["prompt"] if isinstance(body, dict) else None
+    extra = body.get("extra_data")
+    info = extra.get("extra_pnginfo") if isinstance(extra, dict) else None
+    places = (body.get("workflow"), info.get("workflow") if isinstance(info, dict) else None, body)
+    return next((each for each in places if _is_document(each)), None)
+
+
+def _is_document(value: Json) -> bool:
+    """Whether it is what an editor saves: its nodes are in a list, where each member of a prompt is an object."""
+    return isinstance(value, dict) and isinstance(value.get("nodes"), list)
+
+
 def _graph(value: Json) -> Graph:
     if not isinstance(value, dict):
         raise _wrong("prompt", "an object of nodes")
+    if _is_document(value):
+        return value  # type: ignore[return-value]
     for id, node in value.items():
         if not isinstance(node, dict):
             raise InvalidPrompt(
@@ -90,7 +110,7 @@ def _number(value: Json) -> float | None:
 def _targets(value: Json, graph: Graph) -> list[str] | None:
     if value is None:
         return None
-    if isinstance(value, str):
+    if isinstance(value, str) and not _is_document(graph):  # type: ignore[arg-type]
         # Clients of old send a text that holds the ids of the wanted nodes.
         return [id for id in graph if id in value]
     if isinstance(value, (list, dict)):

@@ -113,8 +113,8 @@ async def get_history(request: Request) -> Answer:
     jobs = await _ended(request, _whole(request, "max_items"), _whole(request, "offset"))
     history = request.services.history
     if wants_classic_shape(request.path, request.headers):
-        return Answer(history.as_object(jobs))
-    return Answer(history.as_array(jobs))
+        return Answer(await history.as_object(jobs))
+    return Answer(await history.as_array(jobs))
 
 
 async def get_history_item(request: Request) -> Answer:
@@ -123,7 +123,7 @@ async def get_history_item(request: Request) -> Answer:
     known = job is not None and job.state.ended and request.bound_user in (None, job.user)
     history = request.services.history
     if wants_classic_shape(request.path, request.headers):
-        return Answer(history.as_object([job]) if job is not None and known else b"{}")
+        return Answer(await history.as_object([job]) if job is not None and known else b"{}")
     if job is None or not known:
         raise NotFound(
             "There is no such prompt in the history.",
@@ -131,7 +131,7 @@ async def get_history_item(request: Request) -> Answer:
             hint="It may still wait or run: see /api/queue.",
             type="unknown_prompt",
         )
-    return Answer(history.encoded(job, classic=False))
+    return Answer(await history.item(job))
 
 
 async def manage_history(request: Request) -> Answer:
