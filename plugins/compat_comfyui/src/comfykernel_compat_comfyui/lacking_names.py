@@ -54,9 +54,9 @@ LACKING: Final[dict[str, str]] = {
     ),
     "comfy.ldm.wan.vae": "CausalConv3d RMS_norm ResidualBlock WanVAE",
     "comfy.model_base": (
-        "BaseModel CLIPEmbeddingNoiseAugmentation CosmosPredict2 Flux Flux2 HiDream HunyuanDiT HunyuanVideo IP2P Lumina2 "
-        "PixArt QwenImage SD15_instructpix2pix SD21UNCLIP SD3 SDXL SDXLRefiner SDXL_instructpix2pix SVD_img2vid "
-        "StableCascade_B StableCascade_C Timestep WAN21 convert_tensor model_sampling sdxl_pooled utils"
+        "Anima CLIPEmbeddingNoiseAugmentation CosmosPredict2 Flux2 HiDream HunyuanDiT HunyuanVideo IP2P Lumina2 PixArt "
+        "QwenImage SD15_instructpix2pix SD21UNCLIP SDXL_instructpix2pix SVD_img2vid StableCascade_B StableCascade_C "
+        "Timestep WAN21 convert_tensor model_sampling sdxl_pooled"
     ),
     "comfy.model_detection": (
         "convert_config count_blocks detect_unet_config model_config_from_unet model_config_from_unet_config "
@@ -79,6 +79,9 @@ LACKING: Final[dict[str, str]] = {
     "comfy.text_encoders.t5": "T5",
     "comfy.weight_adapter": "WeightAdapterBase",
     "comfy_extras.chainner_models.model_loading": "load_state_dict",
+    "comfy_extras.nodes_hooks": "CreateHookModelAsLora SetClipHooks",
+    "comfy_extras.nodes_lt": "LTXVAddGuide get_noise_mask",
+    "comfy_extras.nodes_perpneg": "Guider_PerpNeg",
     "execution": (
         "CacheSet IsChangedCache PromptExecutor PromptQueue SENSITIVE_EXTRA_DATA_KEYS full_type_name get_input_data "
         "map_node_over_list recursive_execute validate_inputs validate_prompt"
@@ -144,14 +147,31 @@ def synthetic_module(name: str) -> ModuleType:
 def fill(module: ModuleType, name: str) -> None:
     """Add the names without meaning that the module does not define itself."""
     for short in LACKING.get(name, "").split():
-        if not hasattr(module, short):
+        if short not in vars(module):
             setattr(module, short, lacking(f"{name}.{short}"))
 
 
 def node_class(name: str) -> Any:
-    """A node of comfykernel as a class; raises KeyError."""
+    """A node of comfykernel as a class; one that packs know and comfykernel lacks can only be imported.
+
+    Raises:
+        KeyError: it is no node that packs know.
+    """
+    from .class_nodes.wrapped_nodes import FUNCTION_NAMES
     from .shims.nodes import NODE_CLASS_MAPPINGS
 
-    if name not in NODE_CLASS_MAPPINGS.offered:
-        raise KeyError(name)
-    return NODE_CLASS_MAPPINGS.own(name)
+    if name in NODE_CLASS_MAPPINGS.offered:
+        return NODE_CLASS_MAPPINGS.own(name)
+    if name in FUNCTION_NAMES:
+        return lacking_class(f"nodes.{name}")
+    raise KeyError(name)
+
+
+def node_or_missing(module: str, name: str) -> Any:
+    """What a module of nodes has under a name: a node as a class; raises AttributeError."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    try:
+        return node_class(name)
+    except KeyError:
+        raise missing_attribute(module, name) from None

@@ -5,7 +5,6 @@ Installed in workers only. A name that is not there says so with the pack that a
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -16,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from . import shims
-from .lacking_names import LACKING, NODE_MODULES, fill, is_synthetic, node_class, synthetic_module
+from .lacking_names import LACKING, NODE_MODULES, fill, is_synthetic, node_or_missing, synthetic_module
 from .missing_names import missing_attribute, missing_module
 
 if TYPE_CHECKING:
@@ -88,8 +87,7 @@ def _lookup(module: ModuleType, name: str) -> Callable[[str], object]:
         if hasattr(module, "__path__") and (_shim_spec(full) is not None or is_synthetic(full)):
             return importlib.import_module(full)
         if name.startswith(NODE_MODULES):
-            with contextlib.suppress(KeyError):
-                return node_class(attribute)
+            return node_or_missing(name, attribute)
         raise missing_attribute(name, attribute)
 
     return __getattr__

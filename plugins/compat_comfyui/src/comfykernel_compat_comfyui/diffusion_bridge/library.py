@@ -1,6 +1,57 @@
-"""What is taken from the diffusion library, under one roof."""
+"""What is taken from the diffusion library, under one roof: the one module that imports it."""
 
 from __future__ import annotations
 
+from comfykernel_core_nodes.diffusion.batched_inputs import join_inputs as join_inputs
+from comfykernel_core_nodes.diffusion.checkpoints import Checkpoint as Checkpoint
+from comfykernel_core_nodes.diffusion.checkpoints import load_checkpoint as load_checkpoint
+from comfykernel_core_nodes.diffusion.checkpoints import load_diffusion_model as load_diffusion_model
+from comfykernel_core_nodes.diffusion.checkpoints import load_text_encoder as load_text_encoder
+from comfykernel_core_nodes.diffusion.checkpoints import load_vae as load_vae
+from comfykernel_core_nodes.diffusion.condition_areas import PlacedCondition as PlacedCondition
+from comfykernel_core_nodes.diffusion.condition_areas import fitted_mask as fitted_mask
+from comfykernel_core_nodes.diffusion.conditioning import Area as Area
+from comfykernel_core_nodes.diffusion.conditioning import Conditioning as Conditioning
+from comfykernel_core_nodes.diffusion.control import ControlCall as ControlCall
+from comfykernel_core_nodes.diffusion.control import control_residuals as control_residuals
+from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel as DiffusionModel
+from comfykernel_core_nodes.diffusion.diffusion_model import RunnableModel as RunnableModel
+from comfykernel_core_nodes.diffusion.errors import DiffusionError as DiffusionError
+from comfykernel_core_nodes.diffusion.guidance import Batch as Batch
+from comfykernel_core_nodes.diffusion.guidance import predict_sides as predict_sides
+from comfykernel_core_nodes.diffusion.hook_points import Call as Call
+from comfykernel_core_nodes.diffusion.hook_points import Hooks as Hooks
+from comfykernel_core_nodes.diffusion.hook_points import Point as Point
+from comfykernel_core_nodes.diffusion.hook_points import Site as Site
+from comfykernel_core_nodes.diffusion.image_codec import ImageCodec as ImageCodec
+from comfykernel_core_nodes.diffusion.latent_preview import preview_image as preview_image
+from comfykernel_core_nodes.diffusion.lora import apply_lora as apply_lora
+from comfykernel_core_nodes.diffusion.lora import load_lora as load_lora
+from comfykernel_core_nodes.diffusion.lora import lora_patches as lora_patches
+from comfykernel_core_nodes.diffusion.lora_names import text_names as text_names
+from comfykernel_core_nodes.diffusion.lora_names import unet_names as unet_names
+from comfykernel_core_nodes.diffusion.memory import ModelMemory as ModelMemory
+from comfykernel_core_nodes.diffusion.memory import Part as Part
 from comfykernel_core_nodes.diffusion.memory import default_memory as default_memory
+from comfykernel_core_nodes.diffusion.model_sampling import ModelSampling as ModelSampling
+from comfykernel_core_nodes.diffusion.noise import brownian_noise as brownian_noise
+from comfykernel_core_nodes.diffusion.noise import start_noise as start_noise
+from comfykernel_core_nodes.diffusion.noise_paths import variance_exploding_step as variance_exploding_step
+from comfykernel_core_nodes.diffusion.published_latents import PUBLISHED_FORMATS as PUBLISHED_FORMATS
+from comfykernel_core_nodes.diffusion.samplers import SAMPLERS as SAMPLERS
+from comfykernel_core_nodes.diffusion.samplers import Denoiser as Denoiser
+from comfykernel_core_nodes.diffusion.samplers import Guided as Guided
+from comfykernel_core_nodes.diffusion.samplers import Sampler as Sampler
+from comfykernel_core_nodes.diffusion.samplers import find_sampler as find_sampler
+from comfykernel_core_nodes.diffusion.sampling import sample as sample
+from comfykernel_core_nodes.diffusion.schedules import SCHEDULES as SCHEDULES
+from comfykernel_core_nodes.diffusion.schedules import sampler_sigmas as sampler_sigmas
+from comfykernel_core_nodes.diffusion.schedules import schedule_sigmas as schedule_sigmas
+from comfykernel_core_nodes.diffusion.schedules import step_range as step_range
+from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder as TextEncoder
+from comfykernel_core_nodes.diffusion.text_encoding import embedding_rows as embedding_rows
+from comfykernel_core_nodes.diffusion.weight_patches import AddDifference as AddDifference
+from comfykernel_core_nodes.diffusion.weight_patches import LowRank as LowRank
+from comfykernel_core_nodes.diffusion.weight_patches import SetWeight as SetWeight
+from comfykernel_core_nodes.diffusion.weights import WeightPatch as WeightPatch
 from comfykernel_core_nodes.nodes import resampling as resampling

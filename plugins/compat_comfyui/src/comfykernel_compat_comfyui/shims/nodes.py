@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from comfykernel_compat_comfyui.lacking_names import node_or_missing
 from comfykernel_compat_comfyui.loading.node_table import NodeTable
-from comfykernel_compat_comfyui.missing_names import missing_attribute
+from comfykernel_compat_comfyui.own_nodes.images import LoadImage, PreviewImage, SaveImage
+from comfykernel_compat_comfyui.own_nodes.sampling import common_ksampler
 from comfykernel_compat_comfyui.running_nodes import stop_if_interrupted
+
+__all__ = ["LoadImage", "PreviewImage", "SaveImage", "common_ksampler"]
 
 MAX_RESOLUTION: Final = 16384
 """Largest side of an image, in pixels."""
@@ -31,6 +35,4 @@ def interrupt_processing(value: bool = True) -> None:
 
 def __getattr__(name: str) -> Any:
     """A node of comfykernel as a class."""
-    if not name.startswith("__") and name in NODE_CLASS_MAPPINGS.offered:
-        return NODE_CLASS_MAPPINGS.own(name)
-    raise AttributeError(name) if name.startswith("__") else missing_attribute("nodes", name)
+    return node_or_missing("nodes", name)

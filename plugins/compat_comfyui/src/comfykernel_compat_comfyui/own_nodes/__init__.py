@@ -1,0 +1,1 @@
+"""Nodes that packs subclass or patch, so that they have to be written out as classes."""
