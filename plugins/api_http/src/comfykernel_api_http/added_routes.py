@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from comfykernel_sdk.errors import PluginError
@@ -13,6 +13,9 @@ from .asgi import AsgiApp
 
 Node: TypeAlias = dict[str, Any]
 """A JSON object of the document."""
+
+FindApp: TypeAlias = Callable[[str], "AsgiApp | None"]
+"""Gives the application of a path, or nothing."""
 
 METHODS: Final = frozenset({"get", "put", "post", "delete", "options", "head", "patch"})
 TAG: Final = "plugins"
@@ -28,6 +31,11 @@ class AddedRoutes:
         self.schemas: dict[str, Node] = {}
         self._apps: dict[str, AsgiApp] = {}
         self._operations: dict[str, dict[str, Node]] = {}
+        self._finders: list[FindApp] = []
+
+    def add_finder(self, find: FindApp) -> None:
+        """Serve paths that are known only while the server runs; see the hook ``register_route_finders``."""
+        self._finders.append(find)
 
     def add(
         self,
@@ -53,8 +61,9 @@ class AddedRoutes:
         self._operations[path] = {method: dict(operation) for method, operation in (operations or {}).items()}
 
     def app(self, path: str) -> AsgiApp | None:
-        """The application that serves this path: exactly, or what lies right below."""
-        return self._apps.get(path) or self._apps.get(path.rpartition("/")[0] + "/")
+        """The application that serves this path: exactly, or what lies right below, or what a finder knows."""
+        known = self._apps.get(path) or self._apps.get(path.rpartition("/")[0] + "/")
+        return known or next((app for find in self._finders if (app := find(path)) is not None), None)
 
     def described(self) -> Iterator[tuple[str, dict[str, Node]]]:
         """Path templates with their operations; of a path that is there with and without /api, the first."""

@@ -50,6 +50,7 @@ class Application:
             self._common.append((b"cross-origin-resource-policy", b"same-origin"))
         self._router: asyncio.Task[AsgiApp] | None = None
         self._additions = WebAdditions(services.kernel)
+        services.kernel.call_hook("use_web_sockets", send=services.hub.send, kernel=services.kernel)
 
     def instant_answers(self) -> InstantAnswers:
         """What can be answered while a request is being read."""

@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING
 from comfykernel_sdk.hooks import hookspec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from comfykernel_sdk.json_types import Json
     from comfykernel_sdk.transport import Kernel
 
+    from .added_routes import FindApp
     from .web_additions import RegisterDirectory, RegisterRoute
 
 
@@ -28,6 +32,23 @@ def register_http_routes(register: RegisterRoute, kernel: Kernel) -> None:
     ``/`` a parameter ``in: path`` names the last segment. Answers to callers that are not known or not allowed are
     added. ``schemas`` are further components that the operations refer to. A path that stands with ``/api`` and without
     is described once; of one that is not described the document says that it is there.
+    """
+
+
+@hookspec
+def register_route_finders(register: Callable[[FindApp], None], kernel: Kernel) -> None:
+    """Add addresses that are known only while the server runs: ``register(find)``.
+
+    ``find(path)`` gives the ASGI application of a path, or ``None``; it is asked at each request for a path that no
+    route of :func:`register_http_routes` has, before files and the transport's own handlers, so it must be quick.
+    """
+
+
+@hookspec
+def use_web_sockets(send: Callable[[str, Json, str | None], None], kernel: Kernel) -> None:
+    """Take the way to clients: ``send(event, data, client_id)`` sends a message to one, or with ``None`` to all.
+
+    To be called on the server's event loop, from when the transport listens.
     """
 
 

@@ -106,6 +106,7 @@ class WebAdditions:
         self._sites: list[_Site] = []
         self._packed = PackedFiles(kernel.settings.paths.folder("state") / "compressed")
         kernel.call_hook("register_http_routes", register=self.routes.add, kernel=kernel)
+        kernel.call_hook("register_route_finders", register=self.routes.add_finder, kernel=kernel)
         kernel.call_hook("register_web_directories", register=self._add_directory, kernel=kernel)
         self._sites.sort(key=lambda site: len(site.prefix), reverse=True)
 

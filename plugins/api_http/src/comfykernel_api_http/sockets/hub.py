@@ -67,6 +67,12 @@ class Hub:
         """Tell everybody how many prompts wait or run."""
         self._put(messages.status(self._kernel.queue_remaining()), self._clients.values())
 
+    def send(self, event: str, data: object, client_id: str | None) -> None:
+        """A message that belongs to no prompt, to one client or to all."""
+        targets = self._clients.values() if client_id is None else [c for c in (self.find(client_id),) if c is not None]
+        if targets:
+            self._put(messages.text(event, data), targets)
+
     def send_logs(self, data: object) -> None:
         """Lines of the log for those who asked for them."""
         targets = [connection for connection in self._clients.values() if connection.wants_logs]
