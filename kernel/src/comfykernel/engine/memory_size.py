@@ -27,7 +27,7 @@ def leaves(value: object) -> Iterator[object]:
 
 def _fields(kind: type) -> Iterable[str]:
     """Names of what a record holds: a dataclass or a msgspec struct."""
-    fields: Iterable[str] = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__struct_fields__", ())
+    fields: Iterable[str] = getattr(kind, "__dataclass_fields__", ()) or getattr(kind, "__struct_fields__", ())
     return fields
 
 

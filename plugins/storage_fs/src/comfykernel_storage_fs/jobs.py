@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Events that a replay reads at a time.
 PAGE: Final = 500
+# Events that one statement writes: between two statements the thread has to wait for the interpreter's lock.
+ROWS: Final = 200
 
 # Columns by which ended jobs are sorted.
 _ORDERS: Final[dict[EndedOrder, tuple[str, ...]]] = {
@@ -159,10 +161,9 @@ class SqliteJobStore:
 
     async def append_events(self, prompt_id: str, events: list[NumberedEvent]) -> None:
         """Keep events; numbers that are there already are replaced, events of an unknown job dropped."""
-        rows = [(each.number, job_rows.encode(each.event), prompt_id) for each in events]
-        statement = "INSERT OR REPLACE INTO events SELECT sequence, ?, ? FROM jobs WHERE prompt_id = ?"
+        rows = [(each.number, job_rows.encode(each.event)) for each in events]
         if rows:
-            await self._writer.run(lambda connection: connection.executemany(statement, rows).rowcount)
+            await self._writer.run(lambda connection: _append(connection, prompt_id, rows))
 
     async def events(self, prompt_id: str, *, since: int = 0) -> AsyncIterator[NumberedEvent]:
         """The kept events with a number above ``since``, in order."""
@@ -240,6 +241,14 @@ def _replace_ended(connection: sqlite3.Connection, job: Job, values: tuple[objec
         if (row := connection.execute(of_key, (job.user, job.idempotency_key)).fetchone()) is not None:
             raise Conflict(f"The idempotency key belongs to job {row[0]}.", type="duplicate_idempotency_key")
     return int(connection.execute(job_rows.INSERT_JOB, values).lastrowid or 0)
+
+
+def _append(connection: sqlite3.Connection, prompt_id: str, rows: list[tuple[int, bytes]]) -> None:
+    job = connection.execute("SELECT sequence FROM jobs WHERE prompt_id = ?", (prompt_id,)).fetchone()
+    for start in range(0, len(rows) if job else 0, ROWS):
+        part = rows[start : start + ROWS]
+        statement = f"INSERT OR REPLACE INTO events VALUES {', '.join(['(?, ?, ?)'] * len(part))}"
+        connection.execute(statement, [value for row in part for value in (job[0], *row)])
 
 
 def _state(connection: sqlite3.Connection, prompt_id: str) -> JobState | None:
