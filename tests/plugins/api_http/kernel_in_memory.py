@@ -218,7 +218,8 @@ class MemoryKernel:
         return self.packs
 
     def call_hook(self, name: str, **arguments: object) -> list[object]:
-        return [result for plugin in self.additions if (result := getattr(plugin, name)(**arguments)) is not None]
+        implementations = [found for plugin in self.additions if (found := getattr(plugin, name, None)) is not None]
+        return [result for implementation in implementations if (result := implementation(**arguments)) is not None]
 
     def workers(self) -> list[WorkerStatus]:
         return [
