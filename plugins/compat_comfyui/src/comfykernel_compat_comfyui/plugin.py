@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 from comfykernel_sdk.hooks import hookimpl
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from comfykernel_sdk.hooks import RegisterModelFolder, RegisterNodes
+    from comfykernel_sdk.json_types import Json
     from comfykernel_sdk.settings import Settings
     from comfykernel_sdk.storage import Storage
+    from comfykernel_sdk.transport import Kernel
 
 
 @hookimpl
@@ -29,3 +33,37 @@ def register_nodes(register: RegisterNodes, settings: Settings, storage: Storage
     from .loading.worker_setup import load_into_worker
 
     load_into_worker(register, settings, storage)
+
+
+@hookimpl(optionalhook=True)
+def register_route_finders(register: Callable[..., None], kernel: Kernel) -> None:
+    """Serve the routes of packs."""
+    from .server_side.server_part import server_part
+
+    register(server_part(kernel).proxy.find)
+
+
+@hookimpl(optionalhook=True)
+def use_web_sockets(send: Callable[[str, Json, str | None], None], kernel: Kernel) -> None:
+    """Pass on what packs tell clients outside of a run."""
+    from .server_side.server_part import server_part
+
+    server_part(kernel).watch.listen(send)
+
+
+@hookimpl
+def on_startup(kernel: Kernel) -> None:
+    """Look at posted prompts, and tell interfaces anew when clients ask for nodes."""
+    from .server_side.server_part import server_part
+
+    part = server_part(kernel)
+    kernel.on_submit(part.watch.change_prompt)
+    kernel.on_read_nodes(part.watch.refresh)
+
+
+@hookimpl
+def on_shutdown(kernel: Kernel) -> None:
+    """Close all connections to workers."""
+    from .server_side.server_part import close_server_part
+
+    close_server_part(kernel)

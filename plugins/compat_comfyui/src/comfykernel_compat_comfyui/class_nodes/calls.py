@@ -38,6 +38,7 @@ async def _awaited(returned: Awaitable[object], types: Sequence[str], name: str)
 
 @contextmanager
 def interruptible() -> Iterator[None]:
+    """Turn the interrupt that packs raise into the engine's."""
     try:
         yield
     except InterruptProcessingException as error:

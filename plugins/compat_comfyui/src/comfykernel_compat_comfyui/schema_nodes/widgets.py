@@ -311,9 +311,15 @@ class Curve(ComfyTypeIO):
     Type = list
 
     class Input(_DrawnInput):
-        """Drawn as a curve."""
+        """Drawn as a curve; ``default`` is a list of points."""
 
         usual: object = [(0.0, 0.0), (1.0, 1.0)]
+
+        def as_dict(self) -> Options:
+            """The options that clients see: the page wants the points by name."""
+            options = super().as_dict()
+            points = options.get("default")
+            return {**options, "default": {"points": points}} if isinstance(points, (list, tuple)) else options
 
 
 @comfytype("IMAGECOMPARE")
