@@ -3,6 +3,7 @@
 #   make serve [ARGS=...]   the server on http://127.0.0.1:8188
 #   make test               lint, types, rules of imports, tests
 #   make bench              measurements
+#   make golden GOLDEN=DIR  nodes and diffusion library against a folder of recorded numbers
 #   make wheels             the distributions as wheels, in dist/
 #   make install            the virtual environment .venv, all distributions editable
 #   make clean              remove the virtual environment and caches
@@ -17,6 +18,7 @@ CLIENTS := tests/e2e/clients/requirements.txt
 ARGS ?=
 BASE ?= data
 TEST_PROCESSES ?= 2
+GOLDEN ?= ../shared/golden
 
 DISTRIBUTIONS := sdk kernel cli $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 PROJECT_FILES := pyproject.toml $(DISTRIBUTIONS:%=%/pyproject.toml)
@@ -64,6 +66,9 @@ bench: install
 
 wheels: install
 	$(PIP) wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir dist $(DISTRIBUTIONS:%=./%) .
+
+golden: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m comfykernel_core_nodes.golden $(GOLDEN)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -12,12 +12,21 @@ from typing import TypeAlias
 import hypothesis
 import pytest
 
+from comfykernel_sdk.families import use_families
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("repeatable")
 
 InstallPlugin: TypeAlias = Callable[[str, str, str], None]
+
+
+@pytest.fixture(autouse=True)
+def installed_model_families() -> Iterator[None]:
+    """A test that makes an engine leaves the model families of its process as they were."""
+    yield
+    use_families(None)
 
 
 @pytest.fixture

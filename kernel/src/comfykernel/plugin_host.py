@@ -49,11 +49,13 @@ SLOW_SETUP_S: Final = 10.0
 ONLY_VARIABLE: Final = "COMFYKERNEL_LOAD_PLUGINS"
 """Names of plugins or distributions with commas: no other node packs and listeners are loaded (empty: none)."""
 
-KINDS: Final = {group: group.removeprefix("comfykernel.").removesuffix("s") for group in hooks.GROUPS}
-"""Group -> the word for people: ``node``, ``storage``, ``transport``, ``scheduler``, ``plugin``."""
+KINDS: Final = {group: group.removeprefix("comfykernel.").removesuffix("s") for group in hooks.GROUPS} | {
+    hooks.MODEL_FAMILIES_GROUP: "model family"
+}
+"""Group -> the word for people: ``node``, ``storage``, ``transport``, ``scheduler``, ``plugin``, ``model family``."""
 GROUPS_OF_SIDE: Final[dict[Side, tuple[str, ...]]] = {
     "server": (hooks.STORAGE_GROUP, hooks.TRANSPORTS_GROUP, hooks.SCHEDULERS_GROUP, hooks.PLUGINS_GROUP),
-    "worker": (hooks.STORAGE_GROUP, hooks.NODES_GROUP, hooks.PLUGINS_GROUP),
+    "worker": (hooks.STORAGE_GROUP, hooks.NODES_GROUP, hooks.MODEL_FAMILIES_GROUP, hooks.PLUGINS_GROUP),
     "cli": (hooks.PLUGINS_GROUP,),
 }
 

@@ -4,16 +4,17 @@ A plugin is an entry point of one of the groups below; its object (usually the m
 marked with :data:`hookimpl`. The entry point's name is the word used in the configuration. A function takes only the
 arguments that it needs, by name.
 
-========================== ======================================== ==========================
-group                      gives                                    loaded in
-========================== ======================================== ==========================
-``comfykernel.nodes``      nodes                                    workers
-``comfykernel.storage``    a storage                                server and workers, chosen
-``comfykernel.transports`` a transport                              server, chosen
-``comfykernel.schedulers`` a scheduler                              server, chosen
-``comfykernel.plugins``    anything else: model folders, commands,  server and workers
-                           web directories, listeners
-========================== ======================================== ==========================
+============================== ======================================== ==========================
+group                          gives                                    loaded in
+============================== ======================================== ==========================
+``comfykernel.nodes``          nodes                                    workers
+``comfykernel.storage``        a storage                                server and workers, chosen
+``comfykernel.transports``     a transport                              server, chosen
+``comfykernel.schedulers``     a scheduler                              server, chosen
+``comfykernel.model_families`` model architectures                      workers
+``comfykernel.plugins``        anything else: model folders, commands,  server and workers
+                               web directories, listeners
+============================== ======================================== ==========================
 
 When an implementation raises, its plugin is marked as failed with the traceback, the log says so, and everything
 else goes on (with ``plugins.strict`` the error is raised).
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
 
     import click
 
+    from .families import ModelFamily
     from .nodes import NodePack
     from .scheduler import DeviceStatus, SchedulerFactory
     from .settings import Settings
     from .storage import Storage, StorageFactory
     from .transport import BusEvent, Kernel, TransportFactory
+    from .workflows import WorkflowReader
 
 PROJECT: Final = "comfykernel"
 
@@ -44,7 +47,10 @@ STORAGE_GROUP: Final = "comfykernel.storage"
 TRANSPORTS_GROUP: Final = "comfykernel.transports"
 SCHEDULERS_GROUP: Final = "comfykernel.schedulers"
 PLUGINS_GROUP: Final = "comfykernel.plugins"
-GROUPS: Final = (NODES_GROUP, STORAGE_GROUP, TRANSPORTS_GROUP, SCHEDULERS_GROUP, PLUGINS_GROUP)
+MODEL_FAMILIES_GROUP: Final = "comfykernel.model_families"
+GROUPS: Final = (
+    NODES_GROUP, STORAGE_GROUP, TRANSPORTS_GROUP, SCHEDULERS_GROUP, PLUGINS_GROUP, MODEL_FAMILIES_GROUP,
+)  # fmt: skip
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -53,8 +59,10 @@ RegisterNodes: TypeAlias = "Callable[[NodePack], None]"
 RegisterStorage: TypeAlias = "Callable[[str, StorageFactory], None]"
 RegisterTransport: TypeAlias = "Callable[[str, TransportFactory], None]"
 RegisterScheduler: TypeAlias = "Callable[[str, SchedulerFactory], None]"
+RegisterModelFamily: TypeAlias = "Callable[[ModelFamily], None]"
 RegisterModelFolder: TypeAlias = "Callable[[str, Path], None]"
 RegisterCommand: TypeAlias = "Callable[[click.Command], None]"
+RegisterWorkflowReader: TypeAlias = "Callable[[WorkflowReader], None]"
 LoadSettings: TypeAlias = "Callable[[Mapping[str, object]], Settings]"
 
 
@@ -83,6 +91,15 @@ def register_schedulers(register: RegisterScheduler) -> None:
 
 
 @hookspec
+def register_model_families(register: RegisterModelFamily) -> None:
+    """Give model architectures. Called in a worker when a model is first loaded; may import torch.
+
+    ``register(family)`` takes a :class:`~comfykernel_sdk.families.ModelFamily`. Families are asked in the order of
+    their plugins; with ``@hookimpl(trylast=True)`` after all others.
+    """
+
+
+@hookspec
 def register_model_folders(register: RegisterModelFolder, settings: Settings) -> None:
     """Add directories to model folders. Called in the server and in every worker after the storage is made.
 
@@ -96,6 +113,14 @@ def register_commands(register: RegisterCommand, load_settings: LoadSettings) ->
 
     A command that runs calls ``load_settings({"paths.base": "data"})`` for the settings that a server with these
     flags (dotted key -> value) would have; raises ConfigError.
+    """
+
+
+@hookspec
+def register_workflow_readers(register: RegisterWorkflowReader) -> None:
+    """Give a reader of an editor's documents and of files that carry them. Called by commands that take a workflow.
+
+    For the server the same plugin adds a filter with ``kernel.on_submit`` in ``on_startup``.
     """
 
 

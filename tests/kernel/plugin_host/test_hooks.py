@@ -14,6 +14,7 @@ from comfykernel.engine import create_engine
 from comfykernel.plugin_host import PluginHost, Side
 from comfykernel.server import running_server
 from comfykernel_cli import main
+from comfykernel_sdk.families import model_families
 from comfykernel_sdk.settings import PathSettings, PluginSettings, SchedulerSettings, Settings
 from comfykernel_sdk.transport import BusEvent, Kernel
 
@@ -171,3 +172,33 @@ def test_free_memory_model_memory_and_device_status_are_asked_in_a_worker(
     status = engine.device_status()
     assert status is not None
     assert status.name == "abacus"
+
+
+def test_register_model_families_is_called_when_a_model_is_first_needed(
+    install_plugin: Install, tmp_path: Path
+) -> None:
+    install_plugin(
+        "tile_family_plugin",
+        "comfykernel.model_families",
+        """
+        from comfykernel_sdk.hooks import hookimpl
+        calls = []
+
+        class Tiles:
+            name = "tiles"
+            def diffusion_plan(self, header): return None
+            def text_plan(self, files): return None
+            def codec_plan(self, header): return None
+
+        @hookimpl
+        def register_model_families(register):
+            calls.append("called")
+            register(Tiles())
+        """,
+    )
+    calls = importlib.import_module("tile_family_plugin").calls
+    create_engine(settings_in(tmp_path))
+    assert calls == []
+    assert [family.name for family in model_families()] == ["tiles"]
+    assert model_families()
+    assert calls == ["called"]

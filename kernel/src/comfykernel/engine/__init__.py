@@ -24,6 +24,7 @@ def create_engine(
     Raises:
         PluginError: the storage can't be had, or with ``plugins.strict`` when any plugin fails.
     """
+    from comfykernel_sdk.families import use_families
     from comfykernel_sdk.scheduler import DeviceStatus
 
     from ..plugin_host import PluginHost
@@ -32,6 +33,7 @@ def create_engine(
         return engine_of(nodes, settings=settings, storage=storage)
     host = PluginHost(settings, side="worker")
     host.load()
+    use_families(lambda register: host.hook.register_model_families(register=register))
     storage = storage or host.make_storage()
     registry = Registry.installed(host.node_packs(storage)) if nodes is None else Registry.of(nodes)
     host.mark_started()

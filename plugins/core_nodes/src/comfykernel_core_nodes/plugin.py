@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from comfykernel_sdk.hooks import hookimpl
 
 if TYPE_CHECKING:
-    from comfykernel_sdk.hooks import RegisterNodes
+    from comfykernel_sdk.hooks import RegisterModelFamily, RegisterNodes
     from comfykernel_sdk.scheduler import DeviceStatus
     from comfykernel_sdk.settings import Settings
 
@@ -20,6 +20,15 @@ def register_nodes(register: RegisterNodes, settings: Settings) -> None:
 
     apply_settings(settings)
     register(core_pack())
+
+
+@hookimpl(trylast=True)
+def register_model_families(register: RegisterModelFamily) -> None:
+    """Give the architectures of the diffusion library; families of others are asked before."""
+    from .diffusion.families import BUILT_IN
+
+    for family in BUILT_IN:
+        register(family)
 
 
 @hookimpl

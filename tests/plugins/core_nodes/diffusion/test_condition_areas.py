@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from comfykernel_core_nodes.diffusion.batched_inputs import join_inputs
 from comfykernel_core_nodes.diffusion.condition_areas import PlacedCondition, Rectangle, place_conditions
 from comfykernel_core_nodes.diffusion.conditioning import Area, Conditioning
-from comfykernel_core_nodes.diffusion.guidance import GuidedDenoiser, predict_sides
+from comfykernel_core_nodes.diffusion.guidance import Batch, GuidedDenoiser, predict_sides
 from comfykernel_core_nodes.diffusion.sigmas import DiscreteLevels
+from comfykernel_sdk.families import TokenSequence
 
 LEVELS = DiscreteLevels.scaled_linear()
 X = torch.zeros(1, 1, 16, 16)
@@ -26,13 +28,16 @@ class Echo:
     def __init__(self) -> None:
         self.batches: list[tuple[int, ...]] = []
 
-    def __call__(self, x: Tensor, sigma: Tensor, tokens: Tensor) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
+        crops = [condition.crop for condition in batch.conditions]
+        tokens = join_inputs([condition.inputs for condition in batch.conditions], crops, batch.rows)["context"]
+        assert isinstance(tokens, Tensor)
         self.batches.append(tuple(tokens.shape))
-        return tokens.mean(dim=(1, 2)).view(-1, 1, 1, 1).expand_as(x)
+        return tokens.mean(dim=(1, 2)).view(-1, 1, 1, 1).expand_as(batch.x)
 
 
 def placed(*sides: list[Conditioning]) -> list[list[PlacedCondition]]:
-    return place_conditions(sides, LEVELS, 16, 16)
+    return place_conditions(sides, LEVELS, 16, 16, lambda condition, _: {"context": TokenSequence(condition.tokens)})
 
 
 def predict(*sides: list[Conditioning], sigma: Tensor = SIGMA) -> list[Tensor]:

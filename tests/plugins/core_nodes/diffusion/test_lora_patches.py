@@ -99,7 +99,7 @@ def test_text_model_is_reached_in_its_layouts(checkpoint: Checkpoint) -> None:
         file = {name + ends[0]: up, name + ends[1]: down}
         result = apply_lora(file, checkpoint.model, checkpoint.clip, 1.0, 1.0)
         assert result.clip is not None
-        assert list(result.clip.weights.patches) == [TEXT_QUERY]
+        assert list(result.clip.parts["l"].weights.patches) == [TEXT_QUERY]
         assert result.model is checkpoint.model
         assert not result.unused
 

@@ -10,7 +10,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.checkpoints import load_checkpoint
-from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder, encode_prompt, tokenize_prompt
+from comfykernel_core_nodes.diffusion.prompt_readers import READERS
+from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder, encode_prompt
+from comfykernel_sdk.families import Chunk, EmbeddingRows
 
 START, END, CAT, A = 49406, 49407, 2368, 320
 ROWS = torch.arange(2 * 64, dtype=torch.float32).view(2, 64) / 64
@@ -23,8 +25,12 @@ def clip(checkpoint_file: Path) -> TextEncoder:
     return clip
 
 
-def named_rows(name: str) -> Tensor | None:
-    return ROWS if name == "two" else None
+def named_rows(name: str) -> dict[str, Tensor] | None:
+    return {"": ROWS} if name == "two" else None
+
+
+def tokenize_prompt(text: str, *, embeddings: EmbeddingRows | None = None, reader: str = "clip_l") -> list[Chunk]:
+    return READERS[reader].tokenize(text, embeddings=embeddings)
 
 
 def ids(text: str) -> list[list[object]]:
@@ -88,7 +94,7 @@ def test_last_layer_is_a_choice_of_the_handle(clip: TextEncoder) -> None:
     last, earlier, beyond = (encode_prompt(clip.with_last_layer(layer), "cat")[0].tokens for layer in (-1, -2, -24))
     assert not torch.allclose(last, earlier)
     assert torch.equal(last, beyond)
-    assert clip.last_layer == -1
+    assert clip.last_layer is None
 
 
 def test_inversion_files_are_read_and_those_of_another_width_left_out(
@@ -105,4 +111,4 @@ def test_inversion_files_are_read_and_those_of_another_width_left_out(
     assert torch.equal(encoded("embedding:two"), encoded("embedding:old"))
     assert not torch.equal(encoded("embedding:two"), encoded(""))
     assert torch.equal(encoded("embedding:narrow"), encoded(""))
-    assert "not made for a text model of width 64" in caplog.text
+    assert "not made for clip_l of width 64" in caplog.text

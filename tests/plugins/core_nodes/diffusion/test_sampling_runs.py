@@ -12,6 +12,7 @@ from torch import Tensor
 
 from comfykernel_core_nodes.diffusion import latent_formats
 from comfykernel_core_nodes.diffusion.checkpoints import load_checkpoint
+from comfykernel_core_nodes.diffusion.condition_inputs import text_context
 from comfykernel_core_nodes.diffusion.conditioning import Area, Conditioning
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
 from comfykernel_core_nodes.diffusion.errors import LatentShapeError
@@ -28,7 +29,7 @@ EMPTY = torch.zeros(1, 4, 16, 16)
 def recorded_model(unet_tensors: dict[str, Tensor], build_unet: Callable[[], UNet]) -> DiffusionModel:
     shapes = {name: tuple(tensor.shape) for name, tensor in unet_tensors.items()}
     weights = Weights(build_unet, TensorSource(lambda: unet_tensors, shapes), "a test")
-    return DiffusionModel(weights, ModelSampling.epsilon(), latent_formats.SD1)
+    return DiffusionModel(weights, ModelSampling.epsilon(), latent_formats.SD1, text_context)
 
 
 def run(model: DiffusionModel, data: NamedTensor, **changes: Any) -> Tensor:

@@ -5,9 +5,21 @@ from __future__ import annotations
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from comfykernel_core_nodes.diffusion.hook_points import NO_HOOKS, Hooks, Point, Site
+
+_INPUTS = {False: Point.SELF_INPUTS, True: Point.CROSS_INPUTS}
+_REPLACED = {False: Point.SELF_ATTENTION, True: Point.CROSS_ATTENTION}
+_OUTPUT = {False: Point.SELF_OUTPUT, True: Point.CROSS_OUTPUT}
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+    """Multi-head attention of projected tokens [batch, tokens, width] (Vaswani et al. 2017, section 3.2)."""
+    q, k, v = (tokens.unflatten(2, (heads, -1)).transpose(1, 2) for tokens in (q, k, v))
+    return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
 
 class CrossAttention(nn.Module):
-    """Multi-head attention of tokens to a context, or to themselves (Vaswani et al. 2017, section 3.2).
+    """Multi-head attention of tokens to a context, or to themselves.
 
     Tokens are [batch, tokens, width], the context is [batch, length, context_width].
     """
@@ -21,17 +33,18 @@ class CrossAttention(nn.Module):
         self.to_out = nn.Sequential(nn.Linear(width, width))
 
     def forward(self, tokens: Tensor, context: Tensor) -> Tensor:
-        q = self._split(self.to_q(tokens))
-        k = self._split(self.to_k(context))
-        v = self._split(self.to_v(context))
-        mixed = functional.scaled_dot_product_attention(q, k, v)
-        out: Tensor = self.to_out(mixed.transpose(1, 2).flatten(2))
+        out: Tensor = self.to_out(attend(self.to_q(tokens), self.to_k(context), self.to_v(context), self.heads))
         return out
 
-    def _split(self, tokens: Tensor) -> Tensor:
-        """[batch, tokens, width] to [batch, heads, tokens, width / heads]."""
-        batch, count, width = tokens.shape
-        return tokens.reshape(batch, count, self.heads, width // self.heads).transpose(1, 2)
+    def hooked(self, tokens: Tensor, context: Tensor, hooks: Hooks, site: Site, *, cross: bool) -> Tensor:
+        """The same, with the functions of its three points."""
+        values = context
+        for change in hooks.at(_INPUTS[cross]):
+            tokens, context, values = change(tokens, context, values, site)
+        q, k, v = self.to_q(tokens), self.to_k(context), self.to_v(values)
+        replacements = hooks.at(_REPLACED[cross])
+        mixed = replacements[-1](q, k, v, site) if replacements else attend(q, k, v, self.heads)
+        return hooks.changed(_OUTPUT[cross], self.to_out(mixed), site)
 
 
 class GEGLU(nn.Module):
@@ -64,6 +77,7 @@ class TransformerBlock(nn.Module):
 
     def __init__(self, width: int, context_width: int, heads: int) -> None:
         super().__init__()
+        self.heads = heads
         self.attn1 = CrossAttention(width, width, heads)
         self.ff = FeedForward(width)
         self.attn2 = CrossAttention(width, context_width, heads)
@@ -71,10 +85,15 @@ class TransformerBlock(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.norm3 = nn.LayerNorm(width)
 
-    def forward(self, tokens: Tensor, context: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, context: Tensor, hooks: Hooks = NO_HOOKS, site: Site | None = None) -> Tensor:
         normed = self.norm1(tokens)
-        tokens = tokens + self.attn1(normed, normed)
-        tokens = tokens + self.attn2(self.norm2(tokens), context)
+        if site is None or not hooks.functions:
+            tokens = tokens + self.attn1(normed, normed)
+            tokens = tokens + self.attn2(self.norm2(tokens), context)
+        else:
+            tokens = tokens + self.attn1.hooked(normed, normed, hooks, site, cross=False)
+            tokens = hooks.changed(Point.BETWEEN_ATTENTIONS, tokens, site)
+            tokens = tokens + self.attn2.hooked(self.norm2(tokens), context, hooks, site, cross=True)
         out: Tensor = tokens + self.ff(self.norm3(tokens))
         return out
 
@@ -88,16 +107,21 @@ class SpatialTransformer(nn.Module):
     def __init__(self, channels: int, context_width: int, heads: int, depth: int, *, linear: bool) -> None:
         super().__init__()
         self.linear = linear
+        self.heads = heads
         self.norm = nn.GroupNorm(32, channels, eps=1e-6)
         self.proj_in: nn.Module = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
         self.transformer_blocks = nn.ModuleList(TransformerBlock(channels, context_width, heads) for _ in range(depth))
         self.proj_out: nn.Module = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, context: Tensor, hooks: Hooks = NO_HOOKS, block: str = "middle", number: int = 0
+    ) -> Tensor:
+        """`block` and `number` tell functions at the hook points where they are."""
         height, width = x.shape[2:]
         tokens = self._tokens(self.norm(x))
-        for block in self.transformer_blocks:
-            tokens = block(tokens, context)
+        for index, transformer in enumerate(self.transformer_blocks):
+            site = Site(block, number, index, self.heads, hooks.call) if hooks.functions else None
+            tokens = transformer(tokens, context, hooks, site)
         out: Tensor = x + self._pixels(tokens, height, width)
         return out
 

@@ -1,41 +1,39 @@
-"""Checkpoints: which family a file holds, told from names and shapes in its header, and its parts as handles."""
+"""Model files as handles: which family a file holds, told from its header, and its parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from comfykernel_core_nodes.diffusion import latent_formats
-from comfykernel_core_nodes.diffusion.autoencoder import AutoencoderKL, autoencoder_config_from
-from comfykernel_core_nodes.diffusion.clip_text import ClipTextModel, clip_text_config_from
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
 from comfykernel_core_nodes.diffusion.errors import CheckpointError
+from comfykernel_core_nodes.diffusion.file_kinds import described
 from comfykernel_core_nodes.diffusion.image_codec import ImageCodec
+from comfykernel_core_nodes.diffusion.latent_formats import LatentFormat
+from comfykernel_core_nodes.diffusion.model_header import Header
 from comfykernel_core_nodes.diffusion.model_sampling import ModelSampling
-from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder
-from comfykernel_core_nodes.diffusion.unet import UNet, unet_config_from
-from comfykernel_core_nodes.diffusion.weight_files import WeightFile, open_weights
-from comfykernel_core_nodes.diffusion.weights import TensorSource, Weights
+from comfykernel_core_nodes.diffusion.prompt_readers import READERS
+from comfykernel_core_nodes.diffusion.taesd import TinyAutoencoder, tiny_channels
+from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder, TextPart
+from comfykernel_core_nodes.diffusion.weight_files import open_weights
+from comfykernel_core_nodes.diffusion.weights import TensorSource, Weights, planned_weights
+from comfykernel_sdk.families import CodecPlan, DiffusionPlan, ModelFamily, PromptReader, TextPlan, model_families
 
-M = TypeVar("M", bound=nn.Module)
+P = TypeVar("P")
 
-UNET_PREFIX: Final = "model.diffusion_model."
-CODEC_PREFIX: Final = "first_stage_model."
-# In the first checkpoints the text model has one more level of names.
-TEXT_PREFIXES: Final = ("cond_stage_model.transformer.text_model.", "cond_stage_model.transformer.")
-UNET_MARK: Final = UNET_PREFIX + "input_blocks.0.0.weight"
-CODEC_MARK: Final = "decoder.conv_in.weight"
-TEXT_MARK: Final = "embeddings.token_embedding.weight"
-# Present in checkpoints whose network predicts v.
-VELOCITY_MARK: Final = "v_pred"
-# Buffer of positions 0..76 that old checkpoints carry.
-POSITION_IDS: Final = "embeddings.position_ids"
-SUPPORTED: Final = "Supported are Stable Diffusion 1.x checkpoints in the original layout."
+# Where checkpoints and files of a diffusion model alone keep it.
+DIFFUSION_PREFIXES: Final = ("model.diffusion_model.", "model.model.", "diffusion_model.", "net.", "")
+CODEC_PREFIXES: Final = ("first_stage_model.", "vae.")
+# What nodes of the field call kinds of text encoders, as families; the first that finds its models in the files.
+TEXT_KINDS: Final = {
+    "stable_diffusion": ("sdxl", "sd1", "sd2", "sdxl_refiner"),
+    "sdxl": ("sdxl",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,79 +47,136 @@ class Checkpoint:
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Open a checkpoint; weights are read when first used. Raises `CheckpointError`."""
-    file = open_weights(path)
-    if UNET_MARK not in file.shapes:
-        message = "holds no diffusion model in the original layout (no input_blocks)."
-        raise CheckpointError(path, message, SUPPORTED, type="unknown_model_family")
-    return Checkpoint(_diffusion_model(file), _text_encoder(file), _codec(file, CODEC_PREFIX))
+    header = Header(open_weights(path))
+    family, plan = _diffusion_plan(header)
+    text = _asked(header, partial(family.text_plan, [header]))
+    codec = _codec_plan(header, CODEC_PREFIXES)
+    return Checkpoint(
+        diffusion_model(plan, family.name),
+        None if text is None else text_encoder(text),
+        None if codec is None else image_codec(codec),
+    )
+
+
+def load_diffusion_model(path: Path) -> DiffusionModel:
+    """Open a diffusion model, alone in its file or inside a checkpoint. Raises `CheckpointError`."""
+    family, plan = _diffusion_plan(Header(open_weights(path)))
+    return diffusion_model(plan, family.name)
+
+
+def load_text_encoder(paths: Sequence[Path], kind: str) -> TextEncoder:
+    """Open the text models of a family from files of their own.
+
+    kind: a family's name, or one of the field's names for several (`stable_diffusion`). Raises `CheckpointError`.
+    """
+    headers = [Header(open_weights(path)) for path in paths]
+    wanted = TEXT_KINDS.get(kind, (kind,))
+    families = {family.name: family for family in model_families()}
+    for name in wanted:
+        if name in families:
+            plan = _asked(headers[0], partial(families[name].text_plan, headers))
+            if plan is not None:
+                return text_encoder(plan)
+    found = "; ".join(f"{header.file.path.name} is {described(header)}" for header in headers)
+    message = f"holds no text models of the kind {kind!r}: {found}."
+    hint = "Choose the files that belong to the kind, or another kind."
+    raise CheckpointError(paths[0], message, hint, type="unknown_model_family")
 
 
 def load_vae(path: Path) -> ImageCodec:
     """Open an autoencoder, alone in its file or inside a checkpoint. Raises `CheckpointError`."""
-    file = open_weights(path)
-    for prefix in ("", CODEC_PREFIX):
-        codec = _codec(file, prefix)
-        if codec is not None:
-            return codec
-    raise CheckpointError(path, "holds no autoencoder.", "Expected is a KL autoencoder.", type="unknown_model_family")
+    header = Header(open_weights(path))
+    plan = _codec_plan(header, ("", *CODEC_PREFIXES))
+    if plan is None:
+        message = f"holds no autoencoder; it is {described(header)}."
+        raise CheckpointError(path, message, "Expected is a KL autoencoder or TAESD.", type="unknown_model_family")
+    return image_codec(plan)
 
 
-def _diffusion_model(file: WeightFile) -> DiffusionModel:
-    names = _names(file, UNET_PREFIX)
-    shapes = _shapes(file, names)
-    config = _configured(file, unet_config_from, shapes)
-    if config.use_linear_in_transformer or config.adm_in_channels is not None:
-        raise CheckpointError(file.path, "is of a later family.", SUPPORTED, type="unknown_model_family")
-    weights = _weights(file, names, shapes, partial(UNet, config))
-    sampling = ModelSampling.velocity() if VELOCITY_MARK in file.shapes else ModelSampling.epsilon()
-    return DiffusionModel(weights, sampling, latent_formats.SD1)
+def load_tiny_autoencoder(encoder: Path | None, decoder: Path | None, latent_format: LatentFormat) -> ImageCodec:
+    """Open TAESD from its two files, either of which may be left out, for latents of a format."""
+    headers = {
+        name: Header(open_weights(path))
+        for name, path in (("encoder", encoder), ("decoder", decoder))
+        if path is not None
+    }
+    for header in headers.values():
+        channels = tiny_channels(header.shapes)
+        if channels != latent_format.channels:
+            message = f"is {described(header)}, not a part of TAESD for {latent_format.channels} channels."
+            raise CheckpointError(header.file.path, message, type="unknown_model_family")
+    build = partial(
+        TinyAutoencoder,
+        latent_format.channels,
+        latent_format,
+        encoder="encoder" in headers,
+        decoder="decoder" in headers,
+    )
+    shapes = {
+        f"taesd_{name}.{rest}": shape for name, header in headers.items() for rest, shape in header.shapes.items()
+    }
+
+    def read() -> dict[str, Tensor]:
+        parts = ((name, header.file.read(header.names)) for name, header in headers.items())
+        return {f"taesd_{name}.{rest}": tensor for name, tensors in parts for rest, tensor in tensors.items()}
+
+    label = ", ".join(str(header.file.path) for header in headers.values())
+    return ImageCodec(Weights(build, TensorSource(read, shapes), label), latent_format.channels)
 
 
-def _text_encoder(file: WeightFile) -> TextEncoder | None:
-    for prefix in TEXT_PREFIXES:
-        if prefix + TEXT_MARK in file.shapes:
-            names = {name: key for name, key in _names(file, prefix).items() if name != POSITION_IDS}
-            shapes = _shapes(file, names)
-            config = _configured(file, clip_text_config_from, shapes)
-            return TextEncoder(_weights(file, names, shapes, partial(ClipTextModel, config)), config.layers)
+def diffusion_model(plan: DiffusionPlan, family: str) -> DiffusionModel:
+    """The handle of a planned diffusion model; raises `CheckpointError` when its file does not fit."""
+    weights = planned_weights(plan.network)
+    return DiffusionModel(weights, ModelSampling.of(plan.sampling), plan.latent_format, plan.read_condition, family)
+
+
+def text_encoder(plan: TextPlan) -> TextEncoder:
+    """The handle of planned text models."""
+    parts = {
+        name: TextPart(planned_weights(model.network), known_reader(model.reader))
+        for name, model in plan.models.items()
+    }
+    return TextEncoder(parts, plan.combine)
+
+
+def known_reader(reader: PromptReader | str) -> PromptReader:
+    """A reader by its name, or itself; raises KeyError."""
+    return READERS[reader] if isinstance(reader, str) else reader
+
+
+def image_codec(plan: CodecPlan) -> ImageCodec:
+    """The handle of a planned autoencoder."""
+    return ImageCodec(planned_weights(plan.network), plan.channels, plan.downscale)
+
+
+def _diffusion_plan(header: Header) -> tuple[ModelFamily, DiffusionPlan]:
+    for prefix in DIFFUSION_PREFIXES:
+        below = header.below(prefix)
+        if not below.shapes:
+            continue
+        for family in model_families():
+            plan = _asked(below, partial(family.diffusion_plan, below))
+            if plan is not None:
+                return family, plan
+    known = ", ".join(family.name for family in model_families())
+    message = f"holds no diffusion model of a known family; it is {described(header)}."
+    raise CheckpointError(header.file.path, message, f"Known families: {known}.", type="unknown_model_family")
+
+
+def _codec_plan(header: Header, prefixes: Sequence[str]) -> CodecPlan | None:
+    for prefix in prefixes:
+        below = header.below(prefix)
+        for family in model_families() if below.shapes else ():
+            plan = _asked(below, partial(family.codec_plan, below))
+            if plan is not None:
+                return plan
     return None
 
 
-def _codec(file: WeightFile, prefix: str) -> ImageCodec | None:
-    if prefix + CODEC_MARK not in file.shapes:
-        return None
-    parts = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
-    names = {name: key for name, key in _names(file, prefix).items() if name.startswith(parts)}
-    shapes = _shapes(file, names)
-    config = _configured(file, autoencoder_config_from, shapes)
-    return ImageCodec(_weights(file, names, shapes, partial(AutoencoderKL, config)), config.downscale)
-
-
-def _names(file: WeightFile, prefix: str) -> dict[str, str]:
-    return {key[len(prefix) :]: key for key in file.shapes if key.startswith(prefix)}
-
-
-def _shapes(file: WeightFile, names: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
-    return {name: file.shapes[key] for name, key in names.items()}
-
-
-C = TypeVar("C")
-
-
-def _configured(
-    file: WeightFile, infer: Callable[[Mapping[str, tuple[int, ...]]], C], shapes: Mapping[str, tuple[int, ...]]
-) -> C:
+def _asked(header: Header, ask: Callable[[], P]) -> P:
+    """A family's answer; a tensor that it misses is told as an error of the file."""
     try:
-        return infer(shapes)
+        return ask()
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         message = f"lacks a tensor or has one of a wrong shape: {error}."
-        raise CheckpointError(file.path, message, SUPPORTED, type="unknown_model_family") from error
-
-
-def _weights(
-    file: WeightFile, names: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]], build: Callable[[], M]
-) -> Weights[M]:
-    def read() -> dict[str, Tensor]:
-        return file.read(names)
-
-    return Weights(build, TensorSource(read, shapes), label=file.path)
+        raise CheckpointError(header.file.path, message, type="unknown_model_family") from error

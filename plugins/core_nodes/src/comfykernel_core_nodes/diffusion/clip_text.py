@@ -132,13 +132,20 @@ class ClipTextModel(nn.Module):
         return rows
 
     def forward(
-        self, ids: Tensor, *, rows: Tensor | None = None, layer: int = -1, final_norm: bool = True
+        self,
+        ids: Tensor,
+        *,
+        rows: Tensor | None = None,
+        layer: int = -1,
+        final_norm: bool = True,
+        project: bool = True,
     ) -> TextEncoding:
         """Encode ids [batch, tokens] of at most `positions` tokens.
 
         rows: embedding rows [batch, tokens, width] to use instead of `embed(ids)` (textual inversion).
         layer: which layer's output becomes `hidden`; -1 is the last, -2 the last but one (clip skip), down to
-        -layers. final_norm: whether `hidden` passes the final layer norm.
+        -layers. final_norm: whether `hidden` passes the final layer norm. project: whether `pooled` passes the text
+        projection, where the model has one.
         Raises ValueError when the model has no such layer.
         """
         count = self.config.layers
@@ -152,23 +159,26 @@ class ClipTextModel(nn.Module):
             if index == count + layer:
                 chosen = tokens
         normed = self.final_layer_norm(tokens)
-        hidden = chosen if not final_norm else normed if layer == -1 else self.final_layer_norm(chosen)
-        return TextEncoding(hidden, self._pool(ids, normed))
+        hidden = chosen
+        if final_norm:
+            hidden = normed if layer == -1 else self.final_layer_norm(chosen)
+        return TextEncoding(hidden, self._pool(ids, normed, project=project))
 
-    def _pool(self, ids: Tensor, normed: Tensor) -> Tensor:
+    def _pool(self, ids: Tensor, normed: Tensor, *, project: bool) -> Tensor:
         end = (ids == self.config.end_token).int().argmax(dim=1)
         pooled = normed[torch.arange(len(normed), device=normed.device), end]
-        if self.config.projection_dim is not None:
+        if project and self.config.projection_dim is not None:
             pooled = self.text_projection(pooled)
         return pooled
 
 
 def clip_text_config_from(
-    shapes: Mapping[str, tuple[int, ...]], *, activation: Activation = "quick_gelu"
+    shapes: Mapping[str, tuple[int, ...]], *, activation: Activation = "quick_gelu", heads: int | None = None
 ) -> ClipTextConfig:
     """Configuration of the text model whose tensors have these shapes; keys as in this module.
 
-    The activation cannot be seen in the shapes: SD1 and the L model of SDXL use quick_gelu, SD2 and the G model gelu.
+    The activation cannot be seen in the shapes: SD1 and the L model of SDXL use quick_gelu, SD2 and the G model gelu;
+    nor can the number of heads, by default one for 64 channels.
     Raises KeyError when a tensor that every text model has is missing.
     """
     vocabulary, width = shapes["embeddings.token_embedding.weight"]
@@ -179,7 +189,7 @@ def clip_text_config_from(
     return ClipTextConfig(
         width=width,
         layers=layers,
-        heads=max(1, width // HEAD_CHANNELS),
+        heads=heads or max(1, width // HEAD_CHANNELS),
         intermediate=shapes["encoder.layers.0.mlp.fc1.weight"][0],
         vocabulary=vocabulary,
         positions=shapes["embeddings.position_embedding.weight"][0],

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 import torch
@@ -11,7 +11,9 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.conditioning import Conditioning
+from comfykernel_core_nodes.diffusion.image_fitting import repeated
 from comfykernel_core_nodes.diffusion.sigmas import NoiseLevels
+from comfykernel_sdk.families import NetworkInput
 
 # Latent units over which the edge of an area fades, and the least side of a mask's bounding box.
 FADE: Final = 8
@@ -45,6 +47,8 @@ class PlacedCondition:
     mask: Tensor | None = None
     sigma_start: float | None = None
     sigma_end: float | None = None
+    inputs: Mapping[str, NetworkInput] = field(default_factory=dict)
+    """what the model's network is given for it"""
 
     def is_active(self, sigma: float) -> bool:
         """Whether the condition acts at a noise level."""
@@ -58,10 +62,6 @@ class PlacedCondition:
             return x
         height, width, top, left = self.area
         return x[:, :, top : top + height, left : left + width]
-
-    def tokens(self, batch: int) -> Tensor:
-        """Tokens [batch, tokens, channels]."""
-        return repeated(self.condition.tokens, batch)
 
     def weight(self, x: Tensor) -> Tensor:
         """Weight of the condition's prediction in its area: mask and strength, or fading edges."""
@@ -86,20 +86,51 @@ def _fade(weight: Tensor, dim: int, *, before: bool, after: bool) -> None:
             weight.narrow(dim, size - 1 - i, 1).mul_((i + 1) / steps)
 
 
+# What a network is given for a condition; the second argument is the number of the condition's side.
+ReadInputs = Callable[[Conditioning, int], Mapping[str, NetworkInput]]
+
+
 def place_conditions(
-    sides: Sequence[Sequence[Conditioning]], levels: NoiseLevels, height: int, width: int
+    sides: Sequence[Sequence[Conditioning]],
+    levels: NoiseLevels,
+    height: int,
+    width: int,
+    read: ReadInputs = lambda _condition, _side: {},
 ) -> list[list[PlacedCondition]]:
     """Resolve the sides of a run (positive, negative, ...) for latents of a size.
 
-    An area on one side gets its counterpart on the others, so that guidance compares like with like.
+    An area on one side gets its counterpart on the others, so that guidance compares like with like; a control network
+    that asks for it acts on the others, too.
     """
-    placed = [[_placed(condition, levels, height, width) for condition in side] for side in sides]
+    placed = [
+        [replace(_placed(each, levels, height, width), inputs=read(each, number)) for each in side]
+        for number, side in enumerate(sides)
+    ]
     for i, side in enumerate(placed):
         for condition in list(side):
             for j, other in enumerate(placed):
                 if i != j:
                     _add_counterpart(other, condition)
+    for other in placed[1:]:
+        _share_controls(placed[0], other)
     return placed
+
+
+def _share_controls(side: Sequence[PlacedCondition], other: list[PlacedCondition]) -> None:
+    """Give the other side's conditions the controls of this one's where those ask for it and they have none."""
+    shared = [
+        each.condition.controls
+        for each in side
+        if each.area is None and any(control.both_sides for control in each.condition.controls)
+    ]
+    if not shared or any(each.condition.controls for each in other if each.area is None):
+        return
+    whole = [i for i, each in enumerate(other) if each.area is None]
+    for n, controls in enumerate(shared):
+        if not whole:
+            return
+        place = whole[n % len(whole)]
+        other[place] = replace(other[place], condition=replace(other[place].condition, controls=controls))
 
 
 def _placed(condition: Conditioning, levels: NoiseLevels, height: int, width: int) -> PlacedCondition:
@@ -146,7 +177,7 @@ def _add_counterpart(side: list[PlacedCondition], condition: PlacedCondition) ->
     if best is not None and best.area != condition.area:
         own = best.condition
         text = replace(condition.condition, tokens=own.tokens, pooled=own.pooled, extra=own.extra)
-        side.append(replace(condition, condition=text))
+        side.append(replace(condition, condition=text, inputs=best.inputs))
 
 
 def _smaller(area: Rectangle, than: Rectangle | None) -> bool:
@@ -159,10 +190,3 @@ def fitted_mask(mask: Tensor, height: int, width: int) -> Tensor:
     if mask.shape[-2:] != (height, width):
         mask = functional.interpolate(mask, size=(height, width), mode="bilinear")
     return mask
-
-
-def repeated(tensor: Tensor, batch: int) -> Tensor:
-    """Repeat rows to a batch size, cutting what is too much."""
-    if len(tensor) == batch:
-        return tensor
-    return tensor.repeat(-(-batch // len(tensor)), *[1] * (tensor.ndim - 1))[:batch]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
+from comfykernel_core_nodes.diffusion.control import AppliedControl
+
 
 @dataclass(frozen=True, slots=True)
 class Area:
@@ -47,6 +49,8 @@ class Conditioning:
     """compute inside the mask's bounding box only"""
     start_percent: float | None = None
     end_percent: float | None = None
+    controls: tuple[AppliedControl, ...] = ()
+    """control networks that act on this condition, their residuals added up"""
     extra: Mapping[str, object] = field(default_factory=dict)
     """entries for models and nodes of other packs, by name"""
 

@@ -4,22 +4,65 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from comfykernel_core_nodes.diffusion.batched_inputs import can_join, join_inputs
 from comfykernel_core_nodes.diffusion.condition_areas import PlacedCondition
+from comfykernel_core_nodes.diffusion.control import ControlCall, control_residuals
+from comfykernel_core_nodes.diffusion.diffusion_model import RunnableModel
+from comfykernel_core_nodes.diffusion.hook_points import Call, Hooks
+from comfykernel_core_nodes.diffusion.memory import ModelMemory
 from comfykernel_core_nodes.diffusion.samplers.contract import Guided
 
-# Contexts of unequal length run in one batch when the shorter one is repeated at most this many times.
-MAX_REPEATS: Final = 4
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Conditions that pass the network together."""
+
+    conditions: Sequence[PlacedCondition]
+    sides: tuple[int, ...]
+    """for each condition the number of its side"""
+    x: Tensor
+    """noisy latents, cut to the conditions' areas and joined"""
+    sigma: Tensor
+    """noise levels, one a row of x"""
+    rows: int
+    """rows of x for each condition"""
 
 
 class ModelCall(Protocol):
-    """A model for one batch: noisy latents, noise levels [batch] and tokens [batch, tokens, channels] to clean ones."""
+    """A model for one batch of conditions; gives predictions of the clean latents, in the rows of the batch."""
 
-    def __call__(self, x: Tensor, sigma: Tensor, tokens: Tensor) -> Tensor: ...
+    def __call__(self, batch: Batch) -> Tensor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCall:
+    """Calls the network of a model, with the control networks of the conditions."""
+
+    model: RunnableModel
+    memory: ModelMemory
+    hooks: Hooks | None = None
+    """functions for these calls besides the model's own"""
+
+    def __call__(self, batch: Batch) -> Tensor:
+        first = batch.conditions[0]
+        inputs = join_inputs(
+            [condition.inputs for condition in batch.conditions],
+            [condition.crop for condition in batch.conditions],
+            batch.rows,
+        )
+        if first.condition.controls:
+            call = ControlCall(self.model, self.memory, batch.x, batch.sigma, inputs, len(batch.conditions))
+            residuals = control_residuals(first.condition.controls, call)
+            if residuals is not None:
+                inputs["control"] = {name: list(values) for name, values in residuals.items()}
+        call_of = Call(batch.sides, batch.sigma, tuple(batch.x.shape))
+        return self.model.denoise(batch.x, batch.sigma, inputs, hooks=self.hooks, call=call_of)
 
 
 class Predictions(NamedTuple):
@@ -98,8 +141,9 @@ def predict_sides(
     for group in _batches([job[1] for job in jobs], x):
         chosen = [jobs[i] for i in group]
         inputs = torch.cat([condition.crop(x) for _, condition, _ in chosen])
-        tokens = _equal_length([condition.tokens(len(x)) for _, condition, _ in chosen])
-        outputs = call(inputs, sigma.expand(len(inputs)), tokens.to(x.device)).chunk(len(chosen))
+        conditions = [condition for _, condition, _ in chosen]
+        numbers = tuple(side for side, _, _ in chosen)
+        outputs = call(Batch(conditions, numbers, inputs, sigma.expand(len(inputs)), len(x))).chunk(len(chosen))
         for (side, condition, weight), output in zip(chosen, outputs, strict=True):
             condition.crop(totals[side]).add_(output * weight)
             condition.crop(weights[side]).add_(weight)
@@ -120,13 +164,6 @@ def _batches(conditions: Sequence[PlacedCondition], x: Tensor) -> list[list[int]
 
 
 def _fit(first: PlacedCondition, second: PlacedCondition, x: Tensor) -> bool:
-    a, b = first.condition.tokens, second.condition.tokens
-    if first.crop(x).shape != second.crop(x).shape or a.shape[2:] != b.shape[2:]:
+    if first.crop(x).shape != second.crop(x).shape or first.condition.controls != second.condition.controls:
         return False
-    return math.lcm(a.shape[1], b.shape[1]) // min(a.shape[1], b.shape[1]) <= MAX_REPEATS
-
-
-def _equal_length(contexts: Sequence[Tensor]) -> Tensor:
-    """Repeat contexts to a common length: attention over repeated tokens gives the same result."""
-    length = math.lcm(*(context.shape[1] for context in contexts))
-    return torch.cat([context.repeat(1, length // context.shape[1], 1) for context in contexts])
+    return can_join(first.inputs, second.inputs)

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from comfykernel_core_nodes.diffusion.autoencoder import AutoencoderKL
 from comfykernel_core_nodes.diffusion.errors import LatentShapeError
 from comfykernel_core_nodes.diffusion.memory import ModelMemory, Part, default_memory
+from comfykernel_core_nodes.diffusion.tiling import in_tiles
 from comfykernel_core_nodes.diffusion.weights import Weights
 
 # Pixels that pass the autoencoder at once: about 2 GiB of activations in float32 for 128 channels.
 PIXELS_AT_ONCE: Final = 1024 * 1024
+IMAGE_CHANNELS: Final = 3
 
 
 @dataclass(frozen=True, eq=False)
 class ImageCodec:
-    """An immutable handle of an autoencoder; `downscale` is the number of pixels a latent unit is wide."""
+    """An immutable handle of an autoencoder.
 
-    weights: Weights[AutoencoderKL]
+    `channels` are those of its latents, `downscale` is the number of pixels a latent unit is wide.
+    """
+
+    weights: Weights[nn.Module]
+    channels: int = 4
     downscale: int = 8
 
     def encode(self, images: Tensor, memory: ModelMemory | None = None) -> Tensor:
@@ -31,38 +36,84 @@ class ImageCodec:
         images: [batch, height, width, channels of 3 or more], 0..1; sides are cropped, evenly, to multiples of
         `downscale`, channels after the third are left out. Raises `LatentShapeError`.
         """
-        if images.ndim != 4 or images.shape[-1] < 3:
-            raise LatentShapeError(f"Expected images [batch, height, width, 3], got {list(images.shape)}.")
-        images = cropped_to_multiple(images, self.downscale)[..., :3]
-        module, dtype = self._module(memory)
-        device = next(module.parameters()).device
+        pixels = self._pixels(images)
+        run = self._run("encode", memory)
         with torch.inference_mode():
-            parts = [
-                module.encode((part.movedim(-1, 1) * 2.0 - 1.0).to(device, dtype)).float().cpu()
-                for part in _portions(images, images.shape[1] * images.shape[2])
-            ]
-        return torch.cat(parts)
+            parts = [run(part) for part in _portions(pixels, pixels.shape[2] * pixels.shape[3])]
+        return torch.cat(parts).clone()
 
     def decode(self, latent: Tensor, memory: ModelMemory | None = None) -> Tensor:
         """Images [batch, height * downscale, width * downscale, 3], 0..1, float32 on the CPU, of latents."""
-        raw = self.decode_raw(latent, memory)
-        return ((raw + 1.0) / 2.0).clamp(0.0, 1.0).movedim(1, -1)
+        return to_images(self.decode_raw(latent, memory))
 
     def decode_raw(self, latent: Tensor, memory: ModelMemory | None = None) -> Tensor:
         """What the autoencoder gives: [batch, 3, height, width], about -1..1. Raises `LatentShapeError`."""
-        module, dtype = self._module(memory)
-        if latent.ndim != 4 or latent.shape[1] != module.config.z_channels:
-            wanted = f"[batch, {module.config.z_channels}, height, width]"
-            raise LatentShapeError(f"Expected latents {wanted}, got {list(latent.shape)}.")
-        device = next(module.parameters()).device
+        self._check_latent(latent)
+        run = self._run("decode", memory)
         pixels = latent.shape[2] * latent.shape[3] * self.downscale**2
         with torch.inference_mode():
-            parts = [module.decode(part.to(device, dtype)).float().cpu() for part in _portions(latent, pixels)]
-        return torch.cat(parts)
+            parts = [run(part) for part in _portions(latent, pixels)]
+        return torch.cat(parts).clone()
 
-    def _module(self, memory: ModelMemory | None) -> tuple[AutoencoderKL, torch.dtype]:
-        module = (memory or default_memory()).module(self.weights, Part.CODEC)
-        return module, next(module.parameters()).dtype
+    def encode_tiled(
+        self, images: Tensor, *, tile: tuple[int, int], overlap: int, memory: ModelMemory | None = None
+    ) -> Tensor:
+        """Latents of large images; tile is (height, width) and overlap theirs, in pixels. See `encode`.
+
+        The mean of three tilings of different proportions, so that no seam stays in one place.
+        """
+        pixels, run = self._pixels(images), self._run("encode", memory)
+        return _mean_of_tilings(pixels, run, tile, overlap, 1 / self.downscale, self.channels)
+
+    def decode_tiled(
+        self, latent: Tensor, *, tile: tuple[int, int], overlap: int, memory: ModelMemory | None = None
+    ) -> Tensor:
+        """Images of large latents; tile is (height, width) and overlap theirs, in latent units. See `decode`."""
+        self._check_latent(latent)
+        run = self._run("decode", memory)
+        return to_images(_mean_of_tilings(latent, run, tile, overlap, self.downscale, IMAGE_CHANNELS))
+
+    def _pixels(self, images: Tensor) -> Tensor:
+        """Images cropped, as [batch, 3, height, width] in -1..1."""
+        if images.ndim != 4 or images.shape[-1] < IMAGE_CHANNELS:
+            raise LatentShapeError(f"Expected images [batch, height, width, 3], got {list(images.shape)}.")
+        images = cropped_to_multiple(images, self.downscale)[..., :IMAGE_CHANNELS]
+        return images.movedim(-1, 1) * 2.0 - 1.0
+
+    def _check_latent(self, latent: Tensor) -> None:
+        if latent.ndim != 4 or latent.shape[1] != self.channels:
+            wanted = f"[batch, {self.channels}, height, width]"
+            hint = "The latent must come from a model that this VAE belongs to."
+            raise LatentShapeError(f"Expected latents {wanted}, got {list(latent.shape)}.", hint)
+
+    def _run(self, way: str, memory: ModelMemory | None) -> Callable[[Tensor], Tensor]:
+        """Encode or decode a batch on the autoencoder's device: float32 on the CPU to the same."""
+        # Any: which methods a codec's network has is the contract of `CodecPlan`.
+        module: Any = (memory or default_memory()).module(self.weights, Part.CODEC)
+        weight = next(module.parameters())
+        if way not in getattr(module, "halves", {"encode", "decode"}):
+            raise LatentShapeError(f"{self.weights.label} holds no {way}r.", "Load a file that has both halves.")
+
+        def run(batch: Tensor) -> Tensor:
+            out: Tensor = getattr(module, way)(batch.to(weight.device, weight.dtype))
+            return out.float().cpu()
+
+        return run
+
+
+def to_images(raw: Tensor) -> Tensor:
+    """[batch, channel, height, width] in -1..1 as images [batch, height, width, channel] in 0..1."""
+    return ((raw + 1.0) / 2.0).clamp(0.0, 1.0).movedim(1, -1)
+
+
+def _mean_of_tilings(
+    maps: Tensor, run: Callable[[Tensor], Tensor], tile: tuple[int, int], overlap: int, scale: float, channels: int
+) -> Tensor:
+    height, width = tile
+    tilings = ((height, width), (height // 2, width * 2), (height * 2, width // 2))
+    with torch.inference_mode():
+        total = sum(in_tiles(maps, run, tile=each, overlap=overlap, scale=scale, channels=channels) for each in tilings)
+    return torch.as_tensor(total / len(tilings)).clone()
 
 
 def cropped_to_multiple(images: Tensor, multiple: int) -> Tensor:

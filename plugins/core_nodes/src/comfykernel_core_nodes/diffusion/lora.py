@@ -75,9 +75,11 @@ def apply_lora(
         patches = lora_patches(tensors, names, strength_model, used)
         model = model.with_patches(patches) if patches and strength_model else model
     if clip is not None:
-        names = text_names(clip.weights.source.shapes)
-        patches = lora_patches(tensors, names, strength_clip, used)
-        clip = clip.with_patches(patches) if patches and strength_clip else clip
+        of_parts = {
+            name: lora_patches(tensors, text_names(name, part.weights.source.shapes, clip.parts), strength_clip, used)
+            for name, part in clip.parts.items()
+        }
+        clip = clip.with_patches(of_parts) if any(of_parts.values()) and strength_clip else clip
     return LoraResult(model, clip, sorted(tensors.keys() - used))
 
 

@@ -41,15 +41,34 @@ def unet_names(weights: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def text_names(weights: Iterable[str]) -> dict[str, str]:
-    """All accepted names of the text model's modules -> module name."""
+def text_names(part: str, weights: Iterable[str], parts: Iterable[str]) -> dict[str, str]:
+    """All accepted names of a text model's modules -> module name.
+
+    part: the text model's name in its family (`l`, `g`, `h`, `t5xxl`); parts: those of all text models of the family,
+    because files count them.
+    """
+    modules = [weight.removesuffix(".weight") for weight in weights if weight.endswith(".weight")]
+    others = set(parts)
     names: dict[str, str] = {}
-    for weight in weights:
-        if weight.startswith("encoder.layers.") and weight.endswith(".weight"):
-            module = weight.removesuffix(".weight")
+    if part == "t5xxl":
+        number = 1 + len(others & {"l", "g"})
+        for module in modules:
             flat = module.replace(".", "_")
-            names[f"lora_te_text_model_{flat}"] = names[f"lora_te1_text_model_{flat}"] = module
-            names[f"text_encoder.text_model.{module}"] = module
+            for count in {number, 3 if number == 2 else number}:
+                names[f"lora_te{count}_{flat}"] = module
+            names[f"text_encoders.t5xxl.transformer.{module}"] = module
+        return names
+    second = part == "g" and "l" in others
+    for module in modules:
+        if module.startswith("encoder.layers."):
+            flat = module.replace(".", "_")
+            beginnings = ("lora_te2_",) if second else ("lora_te_", "lora_te1_")
+            names.update({f"{beginning}text_model_{flat}": module for beginning in beginnings})
+            names[f"text_encoder{'_2' if second else ''}.text_model.{module}"] = module
+            names[f"text_encoders.clip_{part}.transformer.text_model.{module}"] = module
+        elif module == "text_projection":
+            names["lora_te2_text_projection" if part == "g" else "lora_te1_text_projection"] = module
+            names[f"text_encoders.clip_{part}.transformer.text_projection"] = module
     return names
 
 

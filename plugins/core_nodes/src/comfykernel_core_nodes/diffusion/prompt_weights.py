@@ -33,6 +33,11 @@ def parse_prompt_weights(prompt: str) -> list[Segment]:
     ]
 
 
+def literal_text(prompt: str) -> str:
+    """The prompt as text whose parentheses do not weigh: only escapes are resolved."""
+    return prompt.replace("\\)", ")").replace("\\(", "(")
+
+
 def _weighted(text: str, weight: float) -> list[Segment]:
     segments: list[Segment] = []
     for group in _groups(text):

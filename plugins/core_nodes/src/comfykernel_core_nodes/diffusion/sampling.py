@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from comfykernel_core_nodes.diffusion.condition_areas import fitted_mask, place_conditions, repeated
-from comfykernel_core_nodes.diffusion.conditioning import Conditions
+from comfykernel_core_nodes.diffusion.condition_areas import fitted_mask, place_conditions
+from comfykernel_core_nodes.diffusion.conditioning import Conditioning, Conditions
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
-from comfykernel_core_nodes.diffusion.errors import LatentShapeError
-from comfykernel_core_nodes.diffusion.guidance import GuidedDenoiser
+from comfykernel_core_nodes.diffusion.errors import CheckpointError, LatentShapeError
+from comfykernel_core_nodes.diffusion.guidance import GuidedDenoiser, NetworkCall
+from comfykernel_core_nodes.diffusion.image_fitting import repeated
 from comfykernel_core_nodes.diffusion.memory import ModelMemory, default_memory
 from comfykernel_core_nodes.diffusion.noise import start_noise
 from comfykernel_core_nodes.diffusion.noise_paths import NoisePath, is_full_denoise
 from comfykernel_core_nodes.diffusion.samplers import FRESH_MASK_NOISE, Denoiser, Guided, Sampler, find_sampler
 from comfykernel_core_nodes.diffusion.schedules import sampler_sigmas, step_range
+from comfykernel_sdk.families import NetworkInput, Run
 
 # Called after each step with (step from 0, predicted clean latent, noisy latent, number of steps); may raise.
 RunCallback = Callable[[int, Tensor, Tensor, int], None]
@@ -60,6 +62,7 @@ def sample_latent(
     Raises `UnknownSampler`, `UnknownSchedule`, `LatentShapeError`, and whatever `callback` or `check` raise.
     """
     chosen = find_sampler(sampler)
+    latent = fitted_latent(model, latent)
     sigmas = sampler_sigmas(model.sampling.levels, scheduler, steps, sampler=sampler, denoise=denoise)
     if len(sigmas):
         sigmas = step_range(sigmas, start_step, end_step, full_denoise=force_full_denoise)
@@ -103,7 +106,7 @@ def sample(
 
     `fresh_mask_noise` keeps the unmasked part at other noise than the start noise. For the rest see `sample_latent`.
     """
-    _check_latent(model, latent)
+    latent = fitted_latent(model, latent)
     if len(sigmas) < 2:
         return latent
     memory = memory or default_memory()
@@ -112,32 +115,64 @@ def sample(
     if clean.count_nonzero():
         clean = model.latent_format.to_model(clean)
     sigmas, noise = sigmas.to(device), noise.to(device, torch.float32)
+    mask = None if noise_mask is None else _mask_like(noise_mask, clean)
     total = len(sigmas) - 1
 
     def step_done(step: int, denoised: Tensor, x: Tensor) -> None:
         if callback is not None:
             callback(step, denoised, x, total)
 
-    sides = place_conditions([positive, negative], model.sampling.levels, *latent.shape[2:])
-    runnable = model.ready(memory)
     with torch.inference_mode():
-        denoiser: Denoiser = GuidedDenoiser(runnable.denoise, sides[0], sides[1], cfg, check=check)
-        if noise_mask is not None:
+        sides = place_conditions(
+            [positive, negative], model.sampling.levels, *latent.shape[2:], read_inputs(model, noise, clean, mask)
+        )
+        call = NetworkCall(model.ready(memory), memory)
+        make = model.denoiser or GuidedDenoiser
+        denoiser: Denoiser = make(call, sides[0], sides[1], cfg, check=check)
+        if mask is not None:
             kept = start_noise(clean, (seed + 1) % 2**64).to(device) if fresh_mask_noise else noise
-            denoiser = MaskedDenoiser(denoiser, _mask_like(noise_mask, clean), clean, kept, path)
+            denoiser = MaskedDenoiser(denoiser, mask, clean, kept, path)
         x = path.add_noise(clean, noise, sigmas[0], full=is_full_denoise(model.sampling.sigma_max, sigmas))
         result = sampler(denoiser, x, sigmas, path, seed, step_done)
         result = path.remove_scale(result, sigmas[-1])
+    _check_finite(model, result)
     return model.latent_format.from_model(result).float().cpu().clone()
 
 
-def _check_latent(model: DiffusionModel, latent: Tensor) -> None:
-    channels = model.latent_format.channels
-    if latent.ndim != 4 or latent.shape[1] != channels or not latent.numel():
-        wanted = f"[batch, {channels}, height, width]"
+def read_inputs(
+    model: DiffusionModel, noise: Tensor, latent: Tensor, mask: Tensor | None
+) -> Callable[[Conditioning, int], Mapping[str, NetworkInput]]:
+    """How conditions of each side become inputs of a model's network in one run; tensors as in `Run`."""
+
+    def read(condition: Conditioning, side: int) -> Mapping[str, NetworkInput]:
+        single = None if mask is None else mask[:, :1]
+        return model.read_condition(condition, Run(noise, latent, single, negative=side > 0))
+
+    return read
+
+
+def fitted_latent(model: DiffusionModel, latent: Tensor) -> Tensor:
+    """The latent in the model's form: an empty one is taken for any model, whatever its number of channels.
+
+    Raises `LatentShapeError` for a latent of another family.
+    """
+    channels, dimensions = model.latent_format.channels, model.latent_format.dimensions
+    fits = latent.ndim == dimensions + 2 and latent.numel()
+    if fits and latent.shape[1] != channels and not latent.count_nonzero():
+        return latent.new_zeros(latent.shape[0], channels, *latent.shape[2:])
+    if not fits or latent.shape[1] != channels:
+        wanted = f"[batch, {channels}, {', '.join(['length', 'height', 'width'][-dimensions:])}]"
         raise LatentShapeError(
             f"Expected a latent {wanted}, got {list(latent.shape)}.", "The latent must come from the model's own VAE."
         )
+    return latent
+
+
+def _check_finite(model: DiffusionModel, result: Tensor) -> None:
+    """Raise `CheckpointError` when a result is not finite because weights are not."""
+    if not bool(torch.isfinite(result).all()) and (names := model.weights.not_finite()):
+        message = f"has {len(names)} tensors with NaN or infinity, such as {names[0]!r}."
+        raise CheckpointError(model.weights.label, message, "Download the file again, or use another one.")
 
 
 def _mask_like(mask: Tensor, latent: Tensor) -> Tensor:

@@ -7,49 +7,24 @@ made on the meta device: `UNet(config).load_state_dict(tensors, assign=True)`. N
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.attention import SpatialTransformer
+from comfykernel_core_nodes.diffusion.hook_points import NO_HOOKS, Hooks, Point, Site
+from comfykernel_core_nodes.diffusion.unet_config import UNetConfig, unet_config_from
+
+__all__ = ["Residuals", "UNet", "UNetConfig", "UNetEncoder", "timestep_embedding", "unet_config_from"]
+
+# What a control network adds: residuals for "input" and "output" blocks and the "middle", in the order in which they
+# are taken; None where nothing is added.
+Residuals = Mapping[str, Sequence[Tensor | None]]
 
 # Longest wavelength of the timestep embedding, in timesteps.
 MAX_PERIOD = 10000.0
-
-# SD1 (1x1 convolution before its transformers) splits into 8 heads; SD2 and SDXL (linear) into heads of 64 channels.
-CONVOLUTION_HEADS = 8
-LINEAR_HEAD_CHANNELS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class UNetConfig:
-    """Shape of a UNet.
-
-    Depths are numbers of transformer blocks: one for each residual block, from the highest resolution to the lowest;
-    `transformer_depth_output` is read from its end, because the output half climbs back.
-    Exactly one of `num_heads` and `num_head_channels` is positive.
-    """
-
-    in_channels: int = 4
-    out_channels: int = 4
-    model_channels: int = 320
-    num_res_blocks: tuple[int, ...] = (2, 2, 2, 2)
-    channel_mult: tuple[int, ...] = (1, 2, 4, 4)
-    transformer_depth: tuple[int, ...] = (1, 1, 1, 1, 1, 1, 0, 0)
-    transformer_depth_output: tuple[int, ...] = (1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0)
-    transformer_depth_middle: int = 1
-    context_dim: int = 768
-    num_heads: int = CONVOLUTION_HEADS
-    num_head_channels: int = -1
-    use_linear_in_transformer: bool = False
-    adm_in_channels: int | None = None
-
-    def heads(self, channels: int) -> int:
-        """Number of attention heads in a block of so many channels."""
-        return self.num_heads if self.num_heads > 0 else max(1, channels // self.num_head_channels)
 
 
 def timestep_embedding(timesteps: Tensor, width: int) -> Tensor:
@@ -116,12 +91,20 @@ class Upsample(nn.Module):
 class Stage(nn.Sequential):
     """One numbered entry of the UNet: its parts run in order, each with what it needs."""
 
-    def forward(self, x: Tensor, time: Tensor, context: Tensor, size: tuple[int, int] | None = None) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self,
+        x: Tensor,
+        time: Tensor,
+        context: Tensor,
+        size: tuple[int, int] | None = None,
+        hooks: Hooks = NO_HOOKS,
+        place: tuple[str, int] = ("middle", 0),
+    ) -> Tensor:
         for part in self:
             if isinstance(part, ResBlock):
                 x = part(x, time)
             elif isinstance(part, SpatialTransformer):
-                x = part(x, context)
+                x = part(x, context, hooks, *place)
             elif isinstance(part, Upsample):
                 x = part(x, size)
             else:
@@ -129,57 +112,44 @@ class Stage(nn.Sequential):
         return x
 
 
-class UNet(nn.Module):
-    """Predicts noise (or velocity) from a noisy latent, its timestep and a text context."""
+class UNetEncoder(nn.Module):
+    """The input half and the middle, which control networks share."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
         base = config.model_channels
         self.time_width = base * 4
-        self.time_embed = _two_layers(base, self.time_width)
+        self.time_embed = two_layers(base, self.time_width)
         if config.adm_in_channels is not None:
-            self.label_emb = nn.Sequential(_two_layers(config.adm_in_channels, self.time_width))
+            self.label_emb = nn.Sequential(two_layers(config.adm_in_channels, self.time_width))
         self.input_blocks = nn.ModuleList([Stage(nn.Conv2d(config.in_channels, base, 3, padding=1))])
-        skips = self._build_input()
-        deepest = base * config.channel_mult[-1]
-        self.middle_block = Stage(
-            ResBlock(deepest, deepest, self.time_width),
-            self._transformer(deepest, config.transformer_depth_middle),
-            ResBlock(deepest, deepest, self.time_width),
-        )
-        self.output_blocks = nn.ModuleList()
-        self._build_output(skips)
-        self.out = nn.Sequential(nn.GroupNorm(32, base), nn.SiLU(), nn.Conv2d(base, config.out_channels, 3, padding=1))
+        self.skip_channels = self._build_input()
+        if config.transformer_depth_middle >= -1:
+            self.middle_block = self._build_middle(base * config.channel_mult[-1])
 
-    def forward(self, x: Tensor, timesteps: Tensor, context: Tensor, y: Tensor | None = None) -> Tensor:
-        """Prediction [batch, out_channels, height, width].
-
-        x: [batch, in_channels, height, width], any height and width. timesteps: [batch], 0 to 999, fractions allowed.
-        context: [batch, tokens, context_dim]. y: [batch, adm_in_channels], for models that have a label embedding.
-        """
-        time = self.time_embed(timestep_embedding(timesteps, self.config.model_channels).to(x.dtype))
-        if self.config.adm_in_channels is not None:
-            if y is None:
-                raise ValueError(f"this UNet needs y of shape [batch, {self.config.adm_in_channels}]")
-            time = time + self.label_emb(y.to(x.dtype))
-        skips: list[Tensor] = []
-        for stage in self.input_blocks:
-            x = stage(x, time, context)
-            skips.append(x)
-        x = self.middle_block(x, time, context)
-        for stage in self.output_blocks:
-            x = torch.cat([x, skips.pop()], dim=1)
-            size = (skips[-1].shape[2], skips[-1].shape[3]) if skips else None
-            x = stage(x, time, context, size)
-        out: Tensor = self.out(x)
-        return out
+    def time_vector(self, timesteps: Tensor, y: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """Embedding [batch, 4 model_channels] of timesteps [batch] and, where the model has labels, y."""
+        time: Tensor = self.time_embed(timestep_embedding(timesteps, self.config.model_channels).to(dtype))
+        if self.config.adm_in_channels is None:
+            return time
+        if y is None:
+            raise ValueError(f"this UNet needs y of shape [batch, {self.config.adm_in_channels}]")
+        labelled: Tensor = time + self.label_emb(y.to(dtype))
+        return labelled
 
     def _transformer(self, channels: int, depth: int) -> SpatialTransformer:
         config = self.config
         return SpatialTransformer(
             channels, config.context_dim, config.heads(channels), depth, linear=config.use_linear_in_transformer
         )
+
+    def _build_middle(self, channels: int) -> Stage:
+        parts: list[nn.Module] = [ResBlock(channels, channels, self.time_width)]
+        if self.config.transformer_depth_middle >= 0:
+            parts.append(self._transformer(channels, self.config.transformer_depth_middle))
+            parts.append(ResBlock(channels, channels, self.time_width))
+        return Stage(*parts)
 
     def _build_input(self) -> list[int]:
         """Fill `input_blocks`; return the channels of every stage's output, in order."""
@@ -200,12 +170,58 @@ class UNet(nn.Module):
                 skips.append(channels)
         return skips
 
-    def _build_output(self, skips: list[int]) -> None:
-        """Fill `output_blocks`; `skips` are the channels that the input half hands over."""
+
+class UNet(UNetEncoder):
+    """Predicts noise (or velocity) from a noisy latent, its timestep and a text context."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__(config)
+        base = config.model_channels
+        self.output_blocks = nn.ModuleList()
+        self._build_output()
+        self.out = nn.Sequential(nn.GroupNorm(32, base), nn.SiLU(), nn.Conv2d(base, config.out_channels, 3, padding=1))
+
+    def forward(
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        context: Tensor,
+        y: Tensor | None = None,
+        control: Residuals | None = None,
+        hooks: Hooks = NO_HOOKS,
+    ) -> Tensor:
+        """Prediction [batch, out_channels, height, width].
+
+        x: [batch, in_channels, height, width], any height and width. timesteps: [batch], 0 to 999, fractions allowed.
+        context: [batch, tokens, context_dim]. y: [batch, adm_in_channels], for models that have a label embedding.
+        """
+        time = self.time_vector(timesteps, y, x.dtype)
+        waiting = {name: list(residuals) for name, residuals in (control or {}).items()}
+        skips: list[Tensor] = []
+        for number, stage in enumerate(self.input_blocks):
+            x = _added(stage(x, time, context, None, hooks, ("input", number)), waiting.get("input"))
+            x = hooks.changed(Point.INPUT_BLOCK, x, Site("input", number, call=hooks.call))
+            skips.append(x)
+            x = hooks.changed(Point.INPUT_BLOCK_ONWARD, x, Site("input", number, call=hooks.call))
+        if self.config.transformer_depth_middle >= -1:
+            x = self.middle_block(x, time, context, None, hooks, ("middle", 0))
+        x = _added(x, waiting.get("middle"))
+        x = hooks.changed(Point.MIDDLE_BLOCK, x, Site("middle", 0, call=hooks.call))
+        for number, stage in enumerate(self.output_blocks):
+            skip = _added(skips.pop(), waiting.get("output"))
+            for change in hooks.at(Point.OUTPUT_BLOCK):
+                x, skip = change(x, skip, Site("output", number, call=hooks.call))
+            size = (skips[-1].shape[2], skips[-1].shape[3]) if skips else None
+            x = stage(torch.cat([x, skip], dim=1), time, context, size, hooks, ("output", number))
+        out: Tensor = self.out(x)
+        return out
+
+    def _build_output(self) -> None:
+        """Fill `output_blocks` from the channels that the input half hands over."""
         config = self.config
         channels = config.model_channels * config.channel_mult[-1]
         depths = iter(reversed(config.transformer_depth_output))
-        waiting = list(skips)
+        waiting = list(self.skip_channels)
         for level, mult in reversed(list(enumerate(config.channel_mult))):
             for index in range(config.num_res_blocks[level] + 1):
                 parts: list[nn.Module] = [
@@ -219,68 +235,12 @@ class UNet(nn.Module):
                 self.output_blocks.append(Stage(*parts))
 
 
-def _two_layers(width: int, out: int) -> nn.Sequential:
+def _added(x: Tensor, waiting: list[Tensor | None] | None) -> Tensor:
+    """The next residual of a control network added, the last one in the list first."""
+    residual = waiting.pop() if waiting else None
+    return x if residual is None else x + residual.to(x.dtype)
+
+
+def two_layers(width: int, out: int) -> nn.Sequential:
+    """Two linear layers around a SiLU: how vectors enter the time embedding."""
     return nn.Sequential(nn.Linear(width, out), nn.SiLU(), nn.Linear(out, out))
-
-
-def unet_config_from(shapes: Mapping[str, tuple[int, ...]]) -> UNetConfig:
-    """Configuration of the UNet whose tensors have these shapes; keys are without `model.diffusion_model.`.
-
-    Raises KeyError when a tensor that every UNet has is missing.
-    """
-    base = shapes["input_blocks.0.0.weight"][0]
-    mults, res_blocks, depths = _input_levels(shapes, base)
-    outputs = _count(shapes, "output_blocks.{}.0.in_layers.0.weight")
-    output_depths = tuple(_depth(shapes, f"output_blocks.{index}.1.") for index in reversed(range(outputs)))
-    projection = shapes["middle_block.1.proj_in.weight"]
-    linear = len(projection) == 2
-    label = shapes.get("label_emb.0.0.weight")
-    return UNetConfig(
-        in_channels=shapes["input_blocks.0.0.weight"][1],
-        out_channels=shapes["out.2.weight"][0],
-        model_channels=base,
-        num_res_blocks=res_blocks,
-        channel_mult=mults,
-        transformer_depth=depths,
-        transformer_depth_output=output_depths,
-        transformer_depth_middle=_depth(shapes, "middle_block.1."),
-        context_dim=shapes["middle_block.1.transformer_blocks.0.attn2.to_k.weight"][1],
-        num_heads=-1 if linear else CONVOLUTION_HEADS,
-        num_head_channels=LINEAR_HEAD_CHANNELS if linear else -1,
-        use_linear_in_transformer=linear,
-        adm_in_channels=label[1] if label else None,
-    )
-
-
-def _input_levels(
-    shapes: Mapping[str, tuple[int, ...]], base: int
-) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Channel multipliers and residual blocks of every level, and the depth at every residual block."""
-    mults: list[int] = []
-    counts: list[int] = [0]
-    depths: list[int] = []
-    index = 1
-    while True:
-        stage = f"input_blocks.{index}."
-        if f"{stage}0.op.weight" in shapes:
-            counts.append(0)
-        elif f"{stage}0.out_layers.3.weight" in shapes:
-            if counts[-1] == 0:
-                mults.append(shapes[f"{stage}0.out_layers.3.weight"][0] // base)
-            counts[-1] += 1
-            depths.append(_depth(shapes, f"{stage}1."))
-        else:
-            return tuple(mults), tuple(counts), tuple(depths)
-        index += 1
-
-
-def _depth(shapes: Mapping[str, tuple[int, ...]], transformer: str) -> int:
-    return _count(shapes, transformer + "transformer_blocks.{}.norm1.weight")
-
-
-def _count(shapes: Mapping[str, tuple[int, ...]], pattern: str) -> int:
-    """How many of the keys pattern.format(0), pattern.format(1) ... follow each other."""
-    count = 0
-    while pattern.format(count) in shapes:
-        count += 1
-    return count

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.errors import CheckpointError
+from comfykernel_core_nodes.diffusion.model_header import Header, read_plan, read_scales
+from comfykernel_sdk.families import NetworkPlan, Shape
 
-M = TypeVar("M", bound=nn.Module)
+logger = logging.getLogger(__name__)
+
+M_co = TypeVar("M_co", bound=nn.Module, covariant=True)
+
+# Names that an error or a warning about tensors lists.
+NAMES_SHOWN: Final = 3
 
 
 class WeightPatch(Protocol):
@@ -25,9 +33,20 @@ class WeightPatch(Protocol):
 class TensorSource:
     """Tensors read once, when first asked for, and shared by all who hold the source."""
 
-    def __init__(self, read: Callable[[], dict[str, Tensor]], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(
+        self,
+        read: Callable[[], dict[str, Tensor]],
+        shapes: Mapping[str, Shape],
+        scales: Callable[[], dict[str, Tensor]] = dict,
+    ) -> None:
         self._read = read
+        self._read_scales = scales
         self.shapes = shapes
+
+    @cached_property
+    def scales(self) -> dict[str, Tensor]:
+        """Factors that 8-bit weights were divided by, by the weights' names."""
+        return self._read_scales()
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
@@ -36,19 +55,19 @@ class TensorSource:
 
 
 @dataclass(frozen=True, eq=False)
-class Weights(Generic[M]):
+class Weights(Generic[M_co]):
     """A module as a recipe: how to build it, where its tensors come from, what is patched.
 
     Two values are equal only when they are the same object. `build` makes the module on the meta device.
     """
 
-    build: Callable[[], M]
+    build: Callable[[], M_co]
     source: TensorSource
     label: object
     """where the tensors come from, for messages"""
     patches: Mapping[str, tuple[WeightPatch, ...]] = field(default_factory=dict)
 
-    def with_patches(self, patches: Mapping[str, WeightPatch]) -> Weights[M]:
+    def with_patches(self, patches: Mapping[str, WeightPatch]) -> Weights[M_co]:
         """New weights with one more patch on each named tensor; these weights stay as they are."""
         merged = dict(self.patches)
         for name, patch in patches.items():
@@ -60,7 +79,7 @@ class Weights(Generic[M]):
         elements = sum(torch.Size(shape).numel() for shape in self.source.shapes.values())
         return elements * dtype.itemsize
 
-    def materialise(self, device: torch.device, dtype: torch.dtype) -> M:
+    def materialise(self, device: torch.device, dtype: torch.dtype) -> M_co:
         """The module, ready to run. Tensors that need no change are shared with the source."""
         with torch.device("meta"):
             module = self.build()
@@ -71,10 +90,52 @@ class Weights(Generic[M]):
             raise CheckpointError(self.label, f"does not fit its model: {_first_lines(error)}") from error
         return module.requires_grad_(requires_grad=False).eval()
 
+    def not_finite(self) -> list[str]:
+        """Names of the tensors that hold NaN or infinity."""
+        return [
+            name
+            for name, tensor in self.source.tensors.items()
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all())
+        ]
+
     def _patched(self, name: str, tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+        if name in self.source.scales:
+            tensor = tensor.to(device=device, dtype=torch.float32) * self.source.scales[name].to(device)
         for patch in self.patches.get(name, ()):
             tensor = patch.apply(tensor.to(device=device, dtype=torch.float32))
         return tensor.to(device=device, dtype=dtype) if tensor.is_floating_point() else tensor.to(device)
+
+
+def planned_weights(plan: NetworkPlan) -> Weights[nn.Module]:
+    """The weights of a plan, checked against the network that they are for; nothing is read yet.
+
+    Tensors that the network does not have are left out with a warning. Raises `CheckpointError` when one is missing or
+    has another shape.
+    """
+    header = cast(Header, plan.header)
+    with torch.device("meta"):
+        expected = {name: tuple(tensor.shape) for name, tensor in plan.build().state_dict().items()}
+    if missing := [name for name in expected if name not in plan.tensors]:
+        message = f"lacks {len(missing)} tensors of its model, such as {_some(missing)}."
+        raise CheckpointError(header.file.path, message, "Download or copy the file again.")
+    if extra := [name for name in plan.tensors if name not in expected]:
+        logger.warning(
+            "%s has %d tensors that its model lacks, such as %s.", header.file.path, len(extra), _some(extra)
+        )
+    tensors = {name: plan.tensors[name] for name in expected}
+    for name, source in tensors.items():
+        if isinstance(source, str) and header.file.shapes[source] != expected[name]:
+            found, wanted = list(header.file.shapes[source]), list(expected[name])
+            raise CheckpointError(
+                header.file.path, f"has tensor {source!r} of shape {found}; its model needs {wanted}."
+            )
+    file = header.file
+    source = TensorSource(lambda: read_plan(file, tensors), expected, lambda: read_scales(file, tensors))
+    return Weights(plan.build, source, label=header.file.path)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN])
 
 
 def _first_lines(error: RuntimeError) -> str:

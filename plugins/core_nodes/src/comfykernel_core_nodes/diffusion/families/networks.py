@@ -1,4 +1,4 @@
-"""The SD1.x family, offered to other plugins through the entry point group `comfykernel.model_families`."""
+"""The networks of SD1.x built from plain configurations, for plugins that train models of this family."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from comfykernel_core_nodes.diffusion.unet import UNet, UNetConfig
 CONTEXT_TOKENS = 77
 
 
-class StableDiffusion1:
+class StableDiffusion1Networks:
     """UNet with 8 heads, 4-channel autoencoder and CLIP text model, as SD1.x checkpoints hold them."""
 
-    name: Final = "sd1"
     unet_prefix: Final = "model.diffusion_model."
     autoencoder_prefix: Final = "first_stage_model."
     text_encoder_prefix: Final = "cond_stage_model.transformer.text_model."
@@ -46,6 +45,3 @@ class StableDiffusion1:
 def _tuples(config: Mapping[str, Any]) -> dict[str, Any]:
     """Lists become tuples, so that configurations stay hashable."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
-
-
-sd1 = StableDiffusion1()

@@ -1,0 +1,27 @@
+"""The built-in model families, in the order in which they are asked."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from comfykernel_core_nodes.diffusion.families.autoencoders import KLAutoencoders, TinyAutoencoders
+from comfykernel_core_nodes.diffusion.families.stable_diffusion import (
+    StableDiffusion1,
+    StableDiffusion2,
+    StableDiffusionXL,
+    StableDiffusionXLRefiner,
+)
+from comfykernel_sdk.families import ModelFamily
+
+__all__ = ["BUILT_IN", "sd1"]
+
+sd1: Final = StableDiffusion1()
+
+BUILT_IN: Final[tuple[ModelFamily, ...]] = (
+    sd1,
+    StableDiffusion2(),
+    StableDiffusionXL(),
+    StableDiffusionXLRefiner(),
+    KLAutoencoders(),
+    TinyAutoencoders(),
+)

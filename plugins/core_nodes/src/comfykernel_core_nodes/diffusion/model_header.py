@@ -1,0 +1,105 @@
+"""The header of a model file, seen below a prefix of its tensors' names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from comfykernel_core_nodes.diffusion.weight_files import WeightFile
+from comfykernel_sdk.families import Made, Shape
+
+# What stands beside 8-bit weights: the factor that they were divided by, one for its input, and a mark for the file.
+WEIGHT_SCALES: Final = (".scale_weight", ".weight_scale")
+SIDE_TENSORS: Final = (*WEIGHT_SCALES, ".scale_input", ".input_scale", ".comfy_quant")
+SCALED_MARK: Final = "scaled_fp8"
+
+
+class Header:
+    """Names and shapes of the tensors of `file` whose names begin with `prefix`; the prefix is left out."""
+
+    def __init__(self, file: WeightFile, prefix: str = "") -> None:
+        self.file = file
+        self.prefix = prefix
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        start = len(self.prefix)
+        return {
+            name[start:]: shape
+            for name, shape in self.file.shapes.items()
+            if name.startswith(self.prefix) and not name.endswith(SIDE_TENSORS) and not name.endswith(SCALED_MARK)
+        }
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        return {name: self.prefix + name for name in self.shapes}
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return self.file.metadata
+
+    @property
+    def whole(self) -> Header:
+        return Header(self.file)
+
+    def below(self, prefix: str) -> Header:
+        return Header(self.file, self.prefix + prefix)
+
+    def tensor(self, name: str) -> Tensor:
+        return self.file.read({name: self.prefix + name})[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.shapes
+
+
+def read_plan(file: WeightFile, tensors: Mapping[str, str | Made]) -> dict[str, Tensor]:
+    """The tensors of a plan, read from its file; those that lie together in the file are read once."""
+    plain = {name: source for name, source in tensors.items() if isinstance(source, str)}
+    made = {name: source for name, source in tensors.items() if isinstance(source, Made)}
+    result = file.read(plain)
+    parts = file.read({name: name for source in made.values() for name in source.names})
+    for name, scale in read_scales(file, {name: name for name in parts}).items():
+        parts[name] = parts[name].float() * scale
+    for target, source in made.items():
+        result[target] = source.make([parts[name] for name in source.names])
+    return result
+
+
+def read_scales(file: WeightFile, tensors: Mapping[str, str | Made]) -> dict[str, Tensor]:
+    """The factors of 8-bit weights, by the names of the weights; a weight that has none is not in it."""
+    names = {
+        target: source.removesuffix(".weight") + ending
+        for target, source in tensors.items()
+        if isinstance(source, str)
+        for ending in WEIGHT_SCALES
+        if source.removesuffix(".weight") + ending in file.shapes
+    }
+    return {target: scale.float() for target, scale in file.read(names).items()}
+
+
+def part_of(name: str, index: int, count: int) -> Made:
+    """One of `count` equal parts of a tensor along its first axis."""
+    return Made((name,), lambda tensors: tensors[0].chunk(count)[index])
+
+
+def transposed(name: str) -> Made:
+    """A matrix with its axes swapped."""
+    return Made((name,), lambda tensors: tensors[0].t())
+
+
+def stacked(*names: str) -> Made:
+    """Tensors joined along their first axis."""
+
+    def join(tensors: Sequence[Tensor]) -> Tensor:
+        return torch.cat(list(tensors))
+
+    return Made(names, join)
+
+
+def rearranged(name: str, change: Callable[[Tensor], Tensor]) -> Made:
+    """One tensor, changed."""
+    return Made((name,), lambda tensors: change(tensors[0]))

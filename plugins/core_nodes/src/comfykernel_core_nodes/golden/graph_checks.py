@@ -1,0 +1,92 @@
+"""Checks of graphs of nodes: whole sampling runs, and single nodes over images, masks, latents and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from comfykernel_core_nodes.diffusion.conditioning import Conditioning
+from comfykernel_core_nodes.golden import recipe
+from comfykernel_core_nodes.golden.network_checks import recorded
+from comfykernel_core_nodes.golden.node_graphs import run_graph
+from comfykernel_core_nodes.golden.records import Absent, Case, Tolerance, differences, unequal
+from comfykernel_core_nodes.golden.tiny_models import TinyModels
+
+RUN_TOLERANCE: Final = Tolerance(1e-3, 0.01, of_largest=True)
+IMAGE_TOLERANCE: Final = Tolerance(1e-5, 1e-5)
+# Results in whole steps of 1/255: a step more or less on a few pixels.
+EIGHT_BIT_TOLERANCE: Final = Tolerance(0.0, 1 / 255 + 1e-6)
+
+
+class GraphChecks:
+    """The groups `ksampler` and `image_ops`."""
+
+    def __init__(self, models: TinyModels, tolerance: Tolerance) -> None:
+        self._models = models
+        self._tolerance = tolerance
+
+    def check(self, case: Case) -> list[str]:
+        """What is wrong with a case."""
+        if "graph" not in case.inputs:
+            raise Absent(f"no check of {case.name.split('/')[0]}")
+        entries: Mapping[str, Mapping[str, Any]] = case.inputs["graph"]
+        nodes = {id: entry for id, entry in entries.items() if "node" in entry}
+        leaves = {id: self._leaf(entry) for id, entry in entries.items() if id not in nodes}
+        wanted = {name: (id, output) for name, (id, output) in case.inputs["outputs"].items()}
+        values = run_graph(nodes, leaves, wanted)
+        tolerance = self._tolerance
+        if "lanczos" in case.name or "Quantize" in case.name:
+            tolerance = EIGHT_BIT_TOLERANCE
+        got = _tensors(values)
+        problems = differences(got, case.tensors, tolerance)
+        for name, value in case.expect.items():
+            problems += unequal(name, _plain(values.get(name, [None])), value)
+        return problems
+
+    def _leaf(self, entry: Mapping[str, Any]) -> object:
+        match entry:
+            case {"model": str(name)}:
+                return self._models.diffusion(name)
+            case {"vae": str(name)}:
+                return self._models.codec(name)
+            case {"control_net": str(name)}:
+                raise Absent(f"no control network {name}")
+            case {"cond": list(tokens), "pooled": pooled}:
+                return [Conditioning(recorded(tokens), recorded(pooled) if pooled else None)]
+            case {"latent": list(spec)}:
+                latent: dict[str, object] = {"samples": recorded(spec) * entry.get("times", 1.0)}
+                return latent | ({"batch_index": entry["batch_index"]} if "batch_index" in entry else {})
+            case {"empty_latent": list(shape)}:
+                return {"samples": torch.zeros(shape)}
+            case {"image": list(spec)}:
+                return recipe.image(*spec)
+            case {"mask": list(spec)}:
+                return recipe.mask(*spec, **({"above": entry["above"]} if "above" in entry else {}))
+            case {"uniform": list(spec)}:
+                return recipe.uniform(*spec)
+            case {"rect_mask": list(spec)}:
+                return recipe.rect_mask(*spec)
+            case {"soft_mask": list(spec)}:
+                return recipe.soft_mask(*spec)
+        raise Absent(f"no input like {entry}")
+
+
+def _tensors(values: Mapping[str, list[Any]]) -> dict[str, Tensor | None]:
+    got: dict[str, Tensor | None] = {}
+    for name, items in values.items():
+        for number, value in enumerate(items):
+            label = name if len(items) == 1 else f"{name}.{number}"
+            if isinstance(value, Mapping) and "samples" in value:
+                got[label] = value["samples"]
+                if isinstance(value.get("noise_mask"), Tensor):
+                    got[f"{label}.noise_mask"] = value["noise_mask"]
+            elif isinstance(value, Tensor):
+                got[label] = value
+    return got
+
+
+def _plain(values: list[Any]) -> object:
+    return values[0] if len(values) == 1 else values
