@@ -86,6 +86,18 @@ FLAGS: Final = (
     Flag("--storage", "plugins.storage", "plugins", "Storage plugin.", "NAME"),
     Flag("--scheduler", "plugins.scheduler", "plugins", "Scheduler plugin.", "NAME"),
     Flag("--transport", "plugins.transports", "plugins", "Transport plugins, with commas.", "NAMES", repeat=True),
+    Flag(
+        "--custom-nodes", "plugin.compat_comfyui.custom_nodes", "plugins",
+        "Folder of ComfyUI node packs besides BASE/custom_nodes; repeatable.", "DIR", repeat=True,
+    ),
+    Flag(
+        "--disable-all-custom-nodes", "plugin.compat_comfyui.disable_all", "plugins",
+        "Load no ComfyUI node packs but whitelisted ones.", value=True,
+    ),
+    Flag(
+        "--whitelist-custom-nodes", "plugin.compat_comfyui.only", "plugins",
+        "ComfyUI node packs that are loaded all the same.", "NAME", repeat=True,
+    ),
     Flag("--strict", "plugins.strict", "plugins", "Stop at the first plugin that fails.", value=True),
     Flag("--reload", "plugin.devtools.reload", "development", "Start workers anew when a pack changes.", value=True),
     Flag(
@@ -107,13 +119,13 @@ WITHOUT_EFFECT: Final = """
     --force-upcast-attention --dont-upcast-attention --force-channels-last --supports-fp8-compute
     --disable-ipex-optimize --cuda-malloc --disable-cuda-malloc --disable-async-offload --force-non-blocking
     --disable-pinned-memory --mmap-torch-files --disable-mmap --cpu-vae --fp64-unet --fp8_e4m3fn-unet
-    --fp8_e5m2-unet --fp8_e8m0fnu-unet --fp8_e4m3fn-text-enc --fp8_e5m2-text-enc --disable-all-custom-nodes
+    --fp8_e5m2-unet --fp8_e8m0fnu-unet --fp8_e4m3fn-text-enc --fp8_e5m2-text-enc
     --disable-api-nodes --enable-compress-response-body --disable-assets-autoscan
 """.split()
 """Flags that launchers of ComfyUI pass: accepted, and named in the log."""
 
 WITHOUT_EFFECT_WITH_VALUE: Final = """
     --front-end-version --front-end-root --default-hashing-function --reserve-vram --comfy-api-base --database-url
-    --default-device --directml --oneapi-device-selector --async-offload --fast --whitelist-custom-nodes
+    --default-device --directml --oneapi-device-selector --async-offload --fast
 """.split()
 """The same with an argument, several, or none."""
