@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from comfykernel_sdk.events import ExecutionFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from types import TracebackType
 
     from comfykernel_sdk.json_types import Json, JsonObject
@@ -52,7 +53,7 @@ def node_traceback(error: BaseException) -> list[str]:
     return traceback.format_tb(frame or error.__traceback__)
 
 
-def shown_inputs(inputs: dict[str, list[object]], hidden: set[str]) -> JsonObject:
+def shown_inputs(inputs: dict[str, list[object]], hidden: Container[str]) -> JsonObject:
     """Inputs for people: lists of plain values, other values by type and shape; hidden ones are left out."""
     return {name: [_shown(value) for value in values] for name, values in inputs.items() if name not in hidden}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from .calls import blocker_among, plan_calls
 from .context import RunContext, RunServices, current_node
+from .plain_data import plain_copy
 from .run_graph import GraphError
 
 if TYPE_CHECKING:
@@ -41,11 +42,12 @@ def gather_inputs(services: RunServices, vertex: Vertex, values: Values) -> dict
 def _hidden(services: RunServices, vertex: Vertex, kind: str) -> object:
     if kind == "UNIQUE_ID":
         return vertex.id
-    if kind == "PROMPT":
-        return services.graph.submitted
     if kind == "DYNPROMPT":
         return services.graph
-    return services.assignment.extra_data.get(kind.lower())
+    # The node's own, to change as it likes.
+    return plain_copy(
+        services.graph.submitted if kind == "PROMPT" else services.assignment.extra_data.get(kind.lower())
+    )
 
 
 def missing_lazy_inputs(vertex: Vertex, values: Values) -> dict[str, str]:

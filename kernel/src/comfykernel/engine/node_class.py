@@ -39,10 +39,10 @@ class NodeClass:
         self.spec = spec
         self.id = spec.id
         self.hidden = tuple((i.name, i.type) for i in spec.inputs if i.group == "hidden" and i.type in FILLED_BY_ENGINE)
-        engine_filled = {name for name, _ in self.hidden}
+        self.filled = frozenset(name for name, _ in self.hidden)
         inputs = list(all_inputs(spec.inputs))
         self.dynamic = is_dynamic(spec.inputs)
-        self.declared = frozenset(i.name for i in inputs if i.name not in engine_filled)
+        self.declared = frozenset(i.name for i in inputs if i.name not in self.filled)
         self.raw = frozenset(i.name for i in inputs if i.raw_link)
         # Without a check nobody would ever ask for a lazy input.
         self.lazy = frozenset(i.name for i in inputs if i.lazy) if definition.check_lazy else frozenset()

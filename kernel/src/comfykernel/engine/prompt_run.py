@@ -86,7 +86,7 @@ class PromptRun:
             return report.outcome("cancelled")
         if self._witness is not None:
             self._witness.failed(error)
-        hidden = {name for name, _ in self._current.node_class.hidden} if self._current is not None else set()
+        hidden = self._current.node_class.filled if self._current is not None else frozenset()
         event = failure_event(
             self._services.assignment.prompt_id, *self._blamed(error), error, executed=list(report.executed),
             inputs=shown_inputs(self._inputs, hidden), nodes=list(self._graph.nodes),
@@ -207,7 +207,7 @@ class PromptRun:
                     self._report_block(vertex, blocker.message)
                     results.append(blocked(node_class))
                     continue
-                handed.prepare(arguments)
+                handed.prepare(arguments, node_class.filled)
                 if parameter is not None:
                     arguments[parameter] = context
                 default_prefix.set([vertex.id, index, 0])

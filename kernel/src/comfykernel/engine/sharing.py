@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, final
 from comfykernel_sdk.errors import ComfykernelError
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from .calls import Arguments
 
 CONTAINERS: Final = (dict, list, tuple)
@@ -47,11 +49,11 @@ class Handed:
         self._watch = watch
         self._arrays: list[tuple[str, Any, int | None]] = []
 
-    def prepare(self, arguments: Arguments) -> None:
-        """Replace containers by new ones, and arrays by copies where this node gets copies."""
+    def prepare(self, arguments: Arguments, hidden: Container[str]) -> None:
+        """Replace containers by new ones, and arrays by copies where this node gets copies; not in hidden inputs."""
         for name, value in arguments.items():
             kind = type(value)
-            if kind in CONTAINERS or is_array(kind):
+            if (kind in CONTAINERS or is_array(kind)) and name not in hidden:
                 arguments[name] = self._fresh(name, value, {})
 
     def _fresh(self, name: str, value: Any, known: dict[int, object]) -> object:
