@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,17 @@ def test_the_oldest_forms_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         file.write_bytes(TEXT)
         assert content(packed, file) == TEXT
     assert 0 < sum(form.stat().st_size for form in kept.iterdir()) <= 400
+
+
+def test_many_are_made_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    packed = PackedFiles(tmp_path / "kept")
+    files = [tmp_path / f"{number}.js" for number in range(60)]
+    for file in files:
+        file.write_bytes(TEXT)
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(lambda file: content(packed, file), files)) == [TEXT] * len(files)
+    assert caplog.text == ""
+    assert len(list((tmp_path / "kept").iterdir())) == len(files)
 
 
 def test_where_nothing_can_be_kept_files_go_out_plain(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from comfykernel_sdk.storage import FileInfo, FileRef
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import BinaryIO
 
 PACKED_FROM: Final = 1400
@@ -78,10 +80,18 @@ class PackedFiles:
 
     def _prune(self) -> None:
         with self._pruning:
-            files = [(entry.stat(), Path(entry)) for entry in os.scandir(self._folder) if entry.is_file()]
-            total = sum(status.st_size for status, _ in files)
-            for status, path in sorted(files, key=lambda file: file[0].st_mtime):
+            files = sorted(self._forms(), key=lambda form: form[0])
+            total = sum(size for _, size, _ in files)
+            for _, size, path in files:
                 if total <= KEPT_BYTES:
                     return
-                total -= status.st_size
+                total -= size
                 path.unlink(missing_ok=True)
+
+    def _forms(self) -> Iterator[tuple[float, int, Path]]:
+        """Time, size and path of each kept form."""
+        for path in self._folder.glob("*.gz"):
+            # Another process on the same folder may prune at the same time.
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                yield status.st_mtime, status.st_size, path
