@@ -89,6 +89,36 @@ async def test_a_run_is_told_to_its_client_in_order(served: Served) -> None:
     assert kinds(await other.quiet()) == ["status", "status", "status"]
 
 
+async def test_progress_state_of_many_nodes_is_told_seldom_and_at_the_end(served: Served) -> None:
+    me = await listen(served, "me")
+    await served.submit("p", client_id="me")
+    served.kernel.start("p")
+    places = [NodePlace(str(number), str(number)) for number in range(1000)]
+    for place in places:
+        served.kernel.publish(step(0, place=place))
+        served.kernel.publish(NodeStarted(prompt_id="p", place=place))
+        served.kernel.publish(step(2, "finished", place))
+    served.kernel.publish(ExecutionSucceeded(prompt_id="p", timestamp=7))
+    served.kernel.end("p")
+    told = await me.until("execution_success")
+    states = [m["data"]["nodes"] for m in told if m["type"] == "progress_state"]
+    assert len(states) < 250
+    assert [len(state) for state in states[:3]] == [1, 1, 2]
+    assert {each["state"] for each in states[-1].values()} == {"finished"}
+    assert len(states[-1]) == 1000
+    assert kinds(told).count("executing") == 1000
+
+
+async def test_progress_state_that_was_held_back_is_told_while_a_node_runs_on(served: Served) -> None:
+    me = await listen(served, "me")
+    await served.submit("p", client_id="me")
+    served.kernel.start("p")
+    for number in range(80):
+        served.kernel.publish(step(0, place=NodePlace(str(number), str(number))))
+    states = [m["data"]["nodes"] for m in await me.quiet() if m["type"] == "progress_state"]
+    assert len(states[-1]) == 80
+
+
 async def test_progress_state_collects_all_nodes(served: Served) -> None:
     me = await listen(served, "me")
     await served.submit("p", client_id="me")

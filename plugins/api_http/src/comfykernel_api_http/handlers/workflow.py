@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from typing import TYPE_CHECKING, Final
 
 from comfykernel_sdk.errors import BadInput, Conflict, Forbidden, NotFound
@@ -50,7 +49,7 @@ async def execute_prompt(request: Request) -> Answer:
         raise
     await _check_owner(request, prompt)
     if prompt.prompt_id is None and prompt.idempotency_key is None:
-        prompt.prompt_id = str(uuid.uuid4())
+        prompt.prompt_id = new_prompt_id()
     held = prompt.prompt_id
     if held is not None:
         services.hub.begin_answer(held)

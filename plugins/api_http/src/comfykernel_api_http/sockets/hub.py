@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EVENTS_PER_TURN: Final = 100
-"""Events handled before other tasks of the loop get their turn."""
+EVENTS_PER_TURN: Final = 400
+"""Events handled before other tasks of the loop get their turn: more than a worker says in its turn."""
+
+LAST: Final = (ev.ExecutionSucceeded, ev.ExecutionFailed, ev.ExecutionInterrupted, ev.JobFinished)
+"""Events before which clients must know the state of all nodes."""
 
 ANSWER_WAIT_S: Final = 1.0
 """Longest time that events of a prompt wait for the answer to its POST to be written."""
@@ -132,6 +135,8 @@ class Hub:
         if self._steps and not isinstance(event, ev.NodePreview):
             self._send_step(event.prompt_id)
         prompt = self._follow(event, bus_event)
+        if prompt is not None and prompt.late is not None and isinstance(event, LAST):
+            self._tell_late(event.prompt_id, prompt)
         client, user = bus_event.client_id, bus_event.user
         match event:
             case ev.NodeProgress():
@@ -172,7 +177,7 @@ class Hub:
         targets = self._client_or_all(bus_event.client_id, bus_event.user)
         if not targets:
             return
-        self._put(prompt.progress_state(), targets, kind="state", key=event.prompt_id)
+        self._tell_state(event.prompt_id, prompt)
         if event.announce != "progress":
             return
         frame = messages.progress(event)
@@ -182,6 +187,28 @@ class Hub:
                 self._steps[event.prompt_id] = (target, frame)
             else:
                 target.put(frame)
+
+    def _tell_state(self, prompt_id: str, prompt: RunningPrompt) -> None:
+        """Tell the state of all nodes now, or with changes to come."""
+        loop = asyncio.get_running_loop()
+        if prompt.late is not None:
+            return
+        if wait_s := prompt.wait_s(loop.time()):
+            prompt.late = loop.call_later(wait_s, self._tell_late, prompt_id, prompt)
+        else:
+            self._put_state(prompt_id, prompt)
+
+    def _tell_late(self, prompt_id: str, prompt: RunningPrompt) -> None:
+        """Tell a state that was held back."""
+        if prompt.late is not None:
+            prompt.late.cancel()
+            prompt.late = None
+            self._put_state(prompt_id, prompt)
+
+    def _put_state(self, prompt_id: str, prompt: RunningPrompt) -> None:
+        targets = self._client_or_all(prompt.client_id, prompt.user)
+        if targets:
+            self._put(prompt.progress_state(), targets, kind="state", key=prompt_id)
 
     def _send_step(self, prompt_id: str) -> None:
         held = self._steps.pop(prompt_id, None)

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..answers import encoder
 from .messages import progress_fragment
 
 if TYPE_CHECKING:
+    import asyncio
+
     from comfykernel_sdk.events import NodeProgress
+
+FEW_NODES: Final = 64
+"""Up to so many nodes every change is told."""
+PAUSE_A_NODE_S: Final = 0.0001
+"""Pause after the state of more nodes was told, for each of them: a second after ten thousand, which are 2 MB."""
 
 
 class RunningPrompt:
     """State of one prompt between its start and its end.
 
     ``progress_state`` tells all nodes each time; each node is encoded once per change, and not at all while nobody
-    listens.
+    listens. Of a prompt with many nodes it is told seldom, or its cost would grow with the square of their number.
     """
 
-    __slots__ = ("_encoded", "_frame_start", "_states", "client_id", "node", "user")
+    __slots__ = ("_due", "_encoded", "_frame_start", "_states", "client_id", "late", "node", "user")
 
     def __init__(self, prompt_id: str, client_id: str | None, user: str) -> None:
         self.client_id = client_id
         self.user = user
         self.node: str | None = None
+        self.late: asyncio.TimerHandle | None = None
+        """Will tell the state that was held back."""
+        self._due = 0.0
         self._states: dict[str, NodeProgress] = {}
         self._encoded: dict[str, bytes] = {}
         self._frame_start = b'{"type":"progress_state","data":{"prompt_id":' + encoder.encode(prompt_id) + b',"nodes":{'
@@ -36,6 +46,14 @@ class RunningPrompt:
         else:
             self._states[id] = event
         self._encoded.pop(id, None)
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until clients are to be told the next state; 0 at once."""
+        count = len(self._states)
+        if count <= FEW_NODES or now >= self._due:
+            self._due = now + count * PAUSE_A_NODE_S
+            return 0.0
+        return self._due - now
 
     def progress_state(self) -> str:
         """The text frame that tells the state of all nodes."""
