@@ -408,7 +408,7 @@ def _output(id: str, hint: object) -> OutputSpec:
     wire = out.type or (_types_of(base, markers) if isinstance(base, TypeVar) else _wire_type(base, markers))
     if wire is None:
         raise NodeDefinitionError(f"Node {id!r}: an output has a type that is no socket: {base!r}.")
-    return OutputSpec(type=wire, name=out.name or wire, is_list=is_list, tooltip=out.tooltip, match=match)
+    return OutputSpec(type=wire, name=out.name or match or wire, is_list=is_list, tooltip=out.tooltip, match=match)
 
 
 def _wire_type(base: object, markers: list[object]) -> str | None:

@@ -143,7 +143,7 @@ def test_flags_and_hidden() -> None:
             ["COMBO", {"default": ["a"], "multiselect": True, "multi_select": {"chip": True}, "options": ["a"]}],
         ),
         (io.Color.Input("x"), ["COLOR", {"default": "#ffffff", "socketless": True}]),
-        (io.Curve.Input("x"), ["CURVE", {"default": [[0.0, 0.0], [1.0, 1.0]], "socketless": True}]),
+        (io.Curve.Input("x"), ["CURVE", {"default": {"points": [[0.0, 0.0], [1.0, 1.0]]}, "socketless": True}]),
         (io.AnyType.Input("x"), ["*", {}]),
         (io.Custom("MINE").Input("x", tooltip="t"), ["MINE", {"tooltip": "t"}]),
         (io.MultiType.Input("x", types=[io.Image, io.Mask, "MINE"]), ["IMAGE,MASK,MINE", {}]),

@@ -83,7 +83,7 @@ def resize(
     """
     text = value.text
     if how["how"] == "to size":
-        return Card(text[: how["width"]].ljust(how["width"], how.get("fill", ".")))
+        return Card(text[: how["width"]].ljust(how["width"], how.get("fill") or "."))
     if how["how"] == "by factor":
         return Card((text * 64)[: round(len(text) * how["factor"])])
     if how["how"] == "like others":
