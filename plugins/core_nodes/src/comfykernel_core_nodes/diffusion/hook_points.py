@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ class Point(StrEnum):
     OUTPUT_BLOCK = "block.output"
     """(map, skip, site) -> (map, skip): before they are joined"""
     DOUBLE_BLOCK = "block.double"
-    """(image tokens, text tokens, site, run) -> (image tokens, text tokens): instead of a block of two streams;
-    `run(image, text)` is the block"""
+    """(run, image tokens, text tokens, site) -> (image tokens, text tokens): around a block of two streams;
+    `run(image, text)` is the block, or the function around it that was added before"""
     SINGLE_BLOCK = "block.single"
-    """(tokens, site, run) -> tokens: instead of a block of one stream"""
+    """(run, tokens, site) -> tokens: around a block of one stream"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,12 @@ class Hooks:
             value = function(value, site)
         return value
 
+    def wrapped(self, point: Point, run: Callable[..., Any], site: Site) -> Callable[..., Any]:
+        """A block with the functions of a point around it; the one added last is called first."""
+        for function in self.at(point):
+            run = partial(_around, function, run, replace(site, call=self.call))
+        return run
+
     def joined(self, other: Hooks) -> Hooks:
         """The functions of both, these first."""
         if not other.functions:
@@ -112,3 +119,7 @@ class Hooks:
 
 
 NO_HOOKS: Final = Hooks()
+
+
+def _around(function: Callable[..., Any], run: Callable[..., Any], site: Site, *values: Any) -> Any:
+    return function(run, *values, site)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from comfykernel_core_nodes.diffusion.families.autoencoders import KLAutoencoders, TinyAutoencoders
+from comfykernel_core_nodes.diffusion.families.flux import Flux1
 from comfykernel_core_nodes.diffusion.families.stable_diffusion import (
     StableDiffusion1,
     StableDiffusion2,
     StableDiffusionXL,
     StableDiffusionXLRefiner,
 )
+from comfykernel_core_nodes.diffusion.families.stable_diffusion_3 import StableDiffusion3
 from comfykernel_sdk.families import ModelFamily
 
 __all__ = ["BUILT_IN", "sd1"]
@@ -22,6 +24,8 @@ BUILT_IN: Final[tuple[ModelFamily, ...]] = (
     StableDiffusion2(),
     StableDiffusionXL(),
     StableDiffusionXLRefiner(),
+    StableDiffusion3(),
+    Flux1(),
     KLAutoencoders(),
     TinyAutoencoders(),
 )
