@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from comfykernel_sdk.errors import BadInput, Conflict, Forbidden, NotFound
+from comfykernel_sdk.jobs import new_prompt_id
 
 from ..answers import Answer, done, json_answer
 from ..json_reading import as_object, read_json, read_object
