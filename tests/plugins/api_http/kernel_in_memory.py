@@ -54,6 +54,7 @@ class MemoryKernel:
         self.freed: list[tuple[bool, bool]] = []
         self.interrupted: list[str | None] = []
         self.cancelled: list[str] = []
+        self.hold_replay: asyncio.Event | None = None
         self.specs: dict[str, NodeSpec] = {}
         self.plugin_list: list[PluginInfo] = []
         self.packs: list[JsonObject] = []
@@ -200,6 +201,8 @@ class MemoryKernel:
         for number, event in enumerate(self.told.get(prompt_id, []), 1):
             if number > since:
                 yield NumberedEvent(number, event)
+        if self.hold_replay is not None:
+            await self.hold_replay.wait()
 
     async def object_info(self) -> Catalogued:
         data = b'{"Echo":' + await self.object_info_of("Echo") + b"}"

@@ -33,9 +33,16 @@ class RequestRefused(sdk.BadInput):
     default_type = "request_refused"
 
     def __init__(
-        self, status: int, type: str, message: str, *, hint: str = "", headers: HeaderList | None = None
+        self,
+        status: int,
+        type: str,
+        message: str,
+        *,
+        details: str = "",
+        hint: str = "",
+        headers: HeaderList | None = None,
     ) -> None:
-        super().__init__(message, hint=hint, type=type)
+        super().__init__(message, details=details, hint=hint, type=type)
         self.status = status
         self.headers = headers or []
 

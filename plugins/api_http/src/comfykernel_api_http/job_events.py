@@ -23,12 +23,13 @@ KEEP_ALIVE_S: Final = 15.0
 
 KEEP_ALIVE: Final = b": waiting\n\n"
 
-MOST: Final = 2**63 - 1
+MOST_EVENTS: Final = 2**63 - 1
+"""Highest number that an event can have."""
 
 
 def last_seen(header: str | None) -> int:
     """Number of the event that a client had last; 0 when it does not say."""
-    return min(int(header), MOST) if header is not None and header.isascii() and header.isdecimal() else 0
+    return int(header) if header is not None and len(header) < 20 and header.isascii() and header.isdecimal() else 0
 
 
 async def event_stream(kernel: Kernel, job_id: str, since: int) -> AsyncIterator[bytes]:

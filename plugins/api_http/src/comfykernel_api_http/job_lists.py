@@ -24,7 +24,7 @@ ORDERS: Final[dict[str, EndedOrder]] = {
 }
 """What clients call the orders."""
 
-MOST: Final = 2**31 - 1
+MOST_JOBS: Final = 2**31 - 1
 """Largest number of jobs that can be asked for or skipped."""
 
 
@@ -57,8 +57,8 @@ class JobQuestion(msgspec.Struct, kw_only=True, frozen=True):
             workflow_id=workflow_id or None,
             order=ORDERS[_one_of(sort_by or "create_time", ORDERS, "sort_by")],
             newest_first=_one_of(sort_order or "desc", ("asc", "desc"), "sort_order") == "desc",
-            limit=None if limit is None else min(limit, MOST),
-            offset=max(min(offset, MOST), 0),
+            limit=None if limit is None else min(limit, MOST_JOBS),
+            offset=max(min(offset, MOST_JOBS), 0),
         )
 
 

@@ -158,7 +158,7 @@ def _read_leniently(data: bytes | bytearray) -> Json:
 
 def _check_depth(value: Json) -> None:
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [
             child
             for parent in level

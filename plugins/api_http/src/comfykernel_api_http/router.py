@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from litestar import Litestar, Request, Response, Router
 from litestar.di import Provide
-from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException, ValidationException
 
 from .errors import RequestRefused, error_answer
 from .handlers import document, internal, jobs, model, pack_files, site, system, userdata, users
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .added_routes import AddedRoutes
     from .asgi import AsgiApp
     from .services import Services
+
+MAX_DETAILS: Final = 1_000
+"""Characters of what was wrong with parameters."""
 
 API_HANDLERS = (
     model.get_model_types,
@@ -123,5 +126,9 @@ def _refusal(error: HTTPException, request: Request[Any, Any, Any]) -> RequestRe
     if isinstance(error, MethodNotAllowedException):
         message = f"{request.method} is not possible at {path}."
         return RequestRefused(405, "method_not_allowed", message, headers=headers)
+    if isinstance(error, ValidationException):
+        wrong = error.extra if isinstance(error.extra, list) else []
+        details = "; ".join(f"{each.get('key', '')}: {each.get('message', '')}" for each in wrong)
+        return RequestRefused(400, "invalid_parameter", "A parameter has a wrong value.", details=details[:MAX_DETAILS])
     type = "invalid_request" if error.status_code < 500 else "internal_error"
     return RequestRefused(error.status_code, type, error.detail, headers=headers)

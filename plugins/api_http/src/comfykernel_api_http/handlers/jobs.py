@@ -13,8 +13,8 @@ from comfykernel_sdk.errors import BadInput, NotFound
 from comfykernel_sdk.json_types import JsonObject
 
 from ..injection import TheKernel, TheServices
-from ..job_events import event_stream, last_seen
-from ..job_lists import JobQuestion, list_page
+from ..job_events import MOST_EVENTS, event_stream, last_seen
+from ..job_lists import MOST_JOBS, JobQuestion, list_page
 from ..job_views import detail, summary
 from ..json_reading import read_object
 from .json_response import json_response
@@ -45,7 +45,7 @@ async def list_jobs(
     page, total = await list_page(services.kernel, question, user=services.bound_user(request.scope))
     pagination = {
         "offset": question.offset,
-        "limit": total if limit is None else limit,
+        "limit": total if question.limit is None else question.limit,
         "total": total,
         "has_more": question.offset + len(page) < total,
     }
@@ -76,6 +76,7 @@ async def get_job_assets(
 ) -> JsonObject:
     """Further data on a job's files: none is kept."""
     await _known(services, request, job_id)
+    limit, offset = (max(0, min(number, MOST_JOBS)) for number in (limit, offset))
     pagination: JsonObject = {"offset": offset, "limit": limit, "total": 0, "has_more": False}
     return {"job_id": job_id, "assets": [], "pagination": pagination}
 
@@ -114,7 +115,7 @@ async def stream_events(
     A browser that comes back tells in ``Last-Event-ID`` where it was.
     """
     job = await _known(services, request, job_id)
-    since = max(since, last_seen(request.headers.get("last-event-id")))
+    since = min(max(since, last_seen(request.headers.get("last-event-id"))), MOST_EVENTS)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     events = event_stream(services.kernel, job.prompt_id, since)
     return Stream(events, media_type="text/event-stream", headers=headers)
