@@ -13,6 +13,8 @@ import pytest
 
 from comfykernel.config import setting_keys
 from comfykernel_cli import _flags
+from comfykernel_compat_comfyui.compat_settings import CompatSettings
+from comfykernel_devtools.settings import DevtoolsSettings
 
 from .conftest import Invoke
 
@@ -152,7 +154,9 @@ def test_flags_that_make_no_sense(invoke: Invoke, arguments: list[str], message:
 
 
 def test_every_flag_names_a_setting_and_no_name_is_used_twice() -> None:
-    assert {flag.key for flag in _flags.FLAGS} <= set(setting_keys())
+    of_plugins = {"devtools": DevtoolsSettings, "compat_comfyui": CompatSettings}
+    tables = {f"plugin.{name}.{key}" for name, settings in of_plugins.items() for key in settings.__struct_fields__}
+    assert {flag.key for flag in _flags.FLAGS} <= set(setting_keys()) | tables
     names = [*(f.name for f in _flags.FLAGS), *_flags.WITHOUT_EFFECT, *_flags.WITHOUT_EFFECT_WITH_VALUE]
     assert len(names) == len(set(names))
 

@@ -151,15 +151,19 @@ def test_a_changed_pack_is_there_without_a_new_server(start: Start, pack: Living
             async with asyncio.timeout(60):
                 async for message in socket:
                     data = json.loads(message.data) if message.type is aiohttp.WSMsgType.TEXT else {}
+                    if data.get("type") == "comfykernel_reloaded":
+                        assert data["data"] == {"new": ["LivingMore"], "gone": [], "changed": []}
+                        kinds.add(data["type"])
                     if data.get("data", {}).get("prompt_id") == id:
                         kinds.add(data["type"])
                     if data.get("type") == "execution_success":
                         break
-            assert {"execution_start", "executed", "execution_success"} <= kinds
+            assert {"comfykernel_reloaded", "execution_start", "executed", "execution_success"} <= kinds
             assert said(await asyncio.to_thread(server.history, id)) == "later"
 
     asyncio.run(through_one_socket())
     assert [process.pid for process in server.workers()] != [worker.pid]
+    assert "/extensions/devtools/reload.js" in server.http.get("/extensions").json()
 
 
 def test_a_running_job_ends_and_waiting_jobs_run_with_the_new_code(start: Start, pack: LivingPack) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from comfykernel_devtools import hookspecs
 from comfykernel_devtools.new.pack_files import LICENSES
 from comfykernel_devtools.settings import DevtoolsSettings
 from comfykernel_sdk import testing
@@ -28,7 +27,7 @@ def test_every_rule_is_listed_and_exists() -> None:
     assert rules == set(re.findall(r"`([a-z-]+)`", first_column))
 
 
-def test_settings_licences_fixtures_and_the_hook_are_told() -> None:
+def test_settings_licences_and_fixtures_are_told() -> None:
     for setting in msgspec.structs.fields(DevtoolsSettings):
         assert setting.name in PAGE
     for license in LICENSES:
@@ -36,8 +35,6 @@ def test_settings_licences_fixtures_and_the_hook_are_told() -> None:
     for name in ("run_node", "run_graph", "run_prompt", "memory_storage"):
         assert hasattr(pytest_plugin, name)
         assert f"| `{name}" in PAGE
-    assert "`register_reload_folders(register, settings)`" in PAGE
-    assert hookspecs.register_reload_folders.__doc__
 
 
 def test_the_example_of_the_page_runs(run_graph: RunGraph, memory_storage: MemoryStorage) -> None:

@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING
 
 from comfykernel_sdk.hooks import hookimpl
 
-from . import hookspecs
 from .settings import NAME, DevtoolsSettings
 
 if TYPE_CHECKING:
-    import asyncio
+    from asyncio import Task
 
-    from comfykernel_sdk.hooks import LoadSettings, RegisterCommand
+    from comfykernel_sdk.hooks import LoadSettings, RegisterCommand, RegisterNodes
+    from comfykernel_sdk.settings import Settings
     from comfykernel_sdk.transport import Kernel
 
-__all__ = ["hookspecs"]
+    from .reload.reloading import Send
 
-_watching: set[asyncio.Task[None]] = set()
+_senders: dict[int, Send] = {}
+_watchers: dict[int, Task[None]] = {}
 
 
 @hookimpl
@@ -31,6 +32,23 @@ def register_commands(register: RegisterCommand, load_settings: LoadSettings) ->
 
 
 @hookimpl
+def register_nodes(register: RegisterNodes, settings: Settings) -> None:
+    """While sources are watched: a script by which open pages take up changed nodes. There are no nodes here."""
+    if settings.of_plugin(NAME, DevtoolsSettings).reload:
+        from pathlib import Path
+
+        from comfykernel_sdk.nodes import NodePack
+
+        register(NodePack(NAME, web_directory=str(Path(__file__).with_name("web"))))
+
+
+@hookimpl(optionalhook=True)
+def use_web_sockets(send: Send, kernel: Kernel) -> None:
+    """Keep the way to open pages."""
+    _senders[id(kernel)] = send
+
+
+@hookimpl
 def on_startup(kernel: Kernel) -> None:
     """Begin to watch the sources of node packs when ``reload`` is set."""
     settings = kernel.settings.of_plugin(NAME, DevtoolsSettings)
@@ -39,11 +57,14 @@ def on_startup(kernel: Kernel) -> None:
 
         from .reload.reloading import Reloader
 
-        _watching.add(asyncio.create_task(Reloader(kernel, settings).run(), name="reload"))
+        reloader = Reloader(kernel, settings, _senders.get(id(kernel)))
+        _watchers[id(kernel)] = asyncio.create_task(reloader.run(), name="reload")
 
 
 @hookimpl
 def on_shutdown(kernel: Kernel) -> None:
     """Watch no longer."""
-    while _watching:
-        _watching.pop().cancel()
+    _senders.pop(id(kernel), None)
+    watcher = _watchers.pop(id(kernel), None)
+    if watcher is not None:
+        watcher.cancel()

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from watchfiles import Change, DefaultFilter, awatch
 
-from comfykernel_sdk.errors import Unavailable
+from comfykernel_sdk.errors import NotFound, Unavailable
 
 from .folders import INSTALLATION_SUFFIXES, package_folders, source_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
+    from comfykernel_sdk.json_types import Json, JsonObject
     from comfykernel_sdk.nodes import NodeSpec
     from comfykernel_sdk.transport import Kernel
 
@@ -27,8 +30,15 @@ SETTLED_MS: Final = 100
 """Milliseconds of silence after a change before it counts: editors and tools write several files."""
 INSTALLED_MS: Final = 700
 """The same for installations, which take longer."""
+FOLDERS_OF_PACKS: Final = "custom_nodes"
+"""The name under which a storage knows folders whose Python files are node packs, in the form of the peer."""
 SHOWN: Final = 6
 """Names shown of many."""
+
+MESSAGE: Final = "comfykernel_reloaded"
+"""Tells WebSocket clients which nodes are new, gone and changed."""
+
+Send: TypeAlias = "Callable[[str, Json, str | None], None]"
 
 log = logging.getLogger("comfykernel.reload")
 
@@ -49,11 +59,15 @@ def is_installation(_: Change, path: str) -> bool:
 
 
 class Reloader:
-    """Restarts the workers of a server whenever a node pack changes, while :meth:`run` runs."""
+    """Restarts the workers of a server whenever a node pack changes, while :meth:`run` runs.
 
-    def __init__(self, kernel: Kernel, settings: DevtoolsSettings) -> None:
+    ``send`` tells WebSocket clients, where the transport has such.
+    """
+
+    def __init__(self, kernel: Kernel, settings: DevtoolsSettings, send: Send | None = None) -> None:
         self._kernel = kernel
         self._settings = settings
+        self._send = send
         self._changed: set[str] = set()
         self._some_changed = asyncio.Event()
 
@@ -87,7 +101,8 @@ class Reloader:
         settings = self._kernel.settings
         folders = source_folders(settings.plugins.disabled)
         folders |= {Path(name).expanduser().resolve() for name in self._settings.reload_folders}
-        self._kernel.call_hook("register_reload_folders", register=folders.add, settings=settings)
+        with contextlib.suppress(NotFound):
+            folders |= set(map(Path, self._kernel.models.roots(FOLDERS_OF_PACKS)))
         return {folder for folder in folders if folder.is_dir()}
 
     async def _follow(
@@ -116,7 +131,12 @@ class Reloader:
             if pack.get("error"):
                 log.error("Pack %s does not load; the others do. %s", pack.get("name"), _last_line(pack["error"]))
         after = self._kernel.node_specs()
-        log.info("Reloaded in %.1f s: %d nodes%s.", time.perf_counter() - begun, len(after), _difference(before, after))
+        changes = _difference(before, after)
+        told = "".join(f"; {word}: {_listed(ids)}" for word, ids in changes.items() if ids)
+        log.info("Reloaded in %.1f s: %d nodes%s.", time.perf_counter() - begun, len(after), told)
+        if self._send is not None and any(changes.values()):
+            data: JsonObject = {word: [*ids] for word, ids in changes.items()}
+            self._send(MESSAGE, data, None)
 
 
 def _forget_bytecode(path: str) -> None:
@@ -125,13 +145,12 @@ def _forget_bytecode(path: str) -> None:
         Path(importlib.util.cache_from_source(path)).unlink(missing_ok=True)
 
 
-def _difference(before: dict[str, NodeSpec], after: dict[str, NodeSpec]) -> str:
-    parts = (
-        ("new", after.keys() - before.keys()),
-        ("gone", before.keys() - after.keys()),
-        ("changed", {id for id in after.keys() & before.keys() if after[id] != before[id]}),
-    )
-    return "".join(f"; {word}: {_listed(ids)}" for word, ids in parts if ids)
+def _difference(before: dict[str, NodeSpec], after: dict[str, NodeSpec]) -> dict[str, list[str]]:
+    return {
+        "new": sorted(after.keys() - before.keys()),
+        "gone": sorted(before.keys() - after.keys()),
+        "changed": sorted(id for id in after.keys() & before.keys() if after[id] != before[id]),
+    }
 
 
 def _listed(names: Iterable[str]) -> str:
