@@ -8,6 +8,7 @@ from comfykernel_sdk.hooks import hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from comfykernel_sdk.hooks import RegisterModelFolder, RegisterNodes
     from comfykernel_sdk.json_types import Json
@@ -33,6 +34,18 @@ def register_nodes(register: RegisterNodes, settings: Settings, storage: Storage
     from .loading.worker_setup import load_into_worker
 
     load_into_worker(register, settings, storage)
+
+
+@hookimpl(optionalhook=True)
+def register_reload_folders(register: Callable[[Path], None], settings: Settings) -> None:
+    """Have the folders of packs watched."""
+    from pathlib import Path
+
+    from .compat_settings import NAME, CompatSettings
+
+    named = settings.of_plugin(NAME, CompatSettings).custom_nodes
+    for folder in (Path(settings.paths.base) / "custom_nodes", *(Path(name).expanduser() for name in named)):
+        register(folder.absolute())
 
 
 @hookimpl(optionalhook=True)

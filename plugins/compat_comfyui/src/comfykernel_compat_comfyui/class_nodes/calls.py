@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from comfykernel_sdk.errors import Interrupted
+from comfykernel_sdk.errors import Interrupted, NodeDefinitionError
 
 from ..running_nodes import InterruptProcessingException, node_runs, stop_if_interrupted
 from .borders import to_pack
@@ -20,8 +20,9 @@ def call_node(cls: type, types: Sequence[str], instance: object, /, **inputs: ob
     Raises:
         Interrupted: the prompt was cancelled.
         WrongReturnValue: the function returned what no node may return.
+        NodeDefinitionError: the class has no function.
     """
-    function: Callable[..., object] = getattr(instance, cls.FUNCTION)  # type: ignore[attr-defined]
+    function = _function_of(cls, instance)
     arguments = {name: to_pack(value) for name, value in inputs.items()}
     with node_runs() as context, interruptible(), without_gradients():
         stop_if_interrupted(context)
@@ -29,6 +30,16 @@ def call_node(cls: type, types: Sequence[str], instance: object, /, **inputs: ob
     if inspect.isawaitable(returned):
         return _awaited(returned, types, cls.__qualname__)
     return read_return_value(returned, types, cls.__qualname__)
+
+
+def _function_of(cls: type, instance: object) -> Callable[..., object]:
+    """The method that ``FUNCTION`` names. Some packs have classes that only stand in menus, without one."""
+    name = getattr(cls, "FUNCTION", None)
+    function = getattr(instance, name, None) if isinstance(name, str) else None
+    if not callable(function):
+        raise NodeDefinitionError(f"{cls.__qualname__} can't run: its FUNCTION names no method: {name!r}.")
+    found: Callable[..., object] = function
+    return found
 
 
 async def _awaited(returned: Awaitable[object], types: Sequence[str], name: str) -> object:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from comfykernel_sdk.errors import NodeDefinitionError
 from comfykernel_sdk.nodes import InputSpec, NodeDefinition, NodeSpec
 
 from .calls import call_node
@@ -28,13 +27,9 @@ def class_definition(
     """The node behind a class. ``known_types`` are the type names of all nodes, for types that compare themselves.
 
     Raises:
-        NodeDefinitionError: the class lacks its function or declares what can't be read.
+        NodeDefinitionError: the class declares what can't be read.
     """
     function = getattr(cls, str(getattr(cls, "FUNCTION", "")), None)
-    if not callable(function):
-        raise NodeDefinitionError(
-            f"Node {node_id!r}: FUNCTION names no method of the class: {getattr(cls, 'FUNCTION', None)!r}."
-        )
     spec = class_spec(cls, node_id, display_name=display_name, python_module=python_module, known_types=known_types)
     validate = getattr(cls, "VALIDATE_INPUTS", None)
     return NodeDefinition(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..missing_names import missing_attribute
 from .attention_patches import hooks_of
@@ -116,6 +116,32 @@ class BaseModel:
         sides = tuple(options.get("cond_or_uncond", ()))
         call = Call(sides, t, tuple(x.shape))
         return self.handle.ready().denoise(x, t, inputs, hooks=hooks_of(options), call=call)
+
+    def modules(self) -> Iterator[nn.Module]:
+        """The parts of the network."""
+        modules: Iterator[nn.Module] = self.diffusion_model.modules()
+        return modules
+
+    def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """The parts of the network with their names."""
+        return ((f"diffusion_model.{name}", module) for name, module in self.diffusion_model.named_modules())
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The network's weights."""
+        parameters: Iterator[nn.Parameter] = self.diffusion_model.parameters()
+        return parameters
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The network's weights with their names."""
+        return ((f"diffusion_model.{name}", weight) for name, weight in self.diffusion_model.named_parameters())
+
+    def to(self, *args: Any, **kwargs: Any) -> BaseModel:
+        """The model where it is: what is loaded where is decided elsewhere."""
+        return self
+
+    def eval(self) -> BaseModel:
+        """The model: it is never trained."""
+        return self
 
     def state_dict_for_saving(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """The network's weights by name."""

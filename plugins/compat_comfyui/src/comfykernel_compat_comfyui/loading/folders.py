@@ -38,6 +38,13 @@ def use_folders(settings: Settings, storage: Storage | None) -> list[Path]:
     return [Path(place) for place in known[PACKS][0]]
 
 
+def make_folders() -> None:
+    """Make the folders that packs count on: they list them when they declare their inputs."""
+    folders = (*(getattr(folder_paths, f"{kind}_directory") for kind in KINDS), folder_paths.models_dir)
+    for folder in folders:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+
+
 def added_folders(storage: Storage | None) -> JsonObject:
     """Folder name -> places that packs have added, and that the storage does not know."""
     if storage is None:

@@ -53,7 +53,7 @@ class PackContents:
             yield definition, lambda define=define: define().spec  # type: ignore[misc]
 
     def _define(self, name: str, cls: type, known_types: Collection[str]) -> NodeDefinition:
-        module = self.source.module_name
+        module = f"custom_nodes.{self.source.name}"
         if hasattr(cls, SCHEMA_METHOD):
             from ..schema_nodes import schema_definition
 

@@ -10,7 +10,7 @@ from comfykernel_sdk.errors import NodeDefinitionError
 from comfykernel_sdk.nodes import NodePack
 
 from ..compat_settings import NAME, CompatSettings
-from .folders import added_folders, use_folders
+from .folders import added_folders, make_folders, use_folders
 from .pack_sources import chosen, find_sources
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def load_into_worker(register: RegisterNodes, settings: Settings, storage: Stora
     from .load_packs import import_packs, known_types
     from .peer_world import PeerWorld
 
+    make_folders()
     world = PeerWorld(settings, storage)
     packs = import_packs(folders, own, on_import=world.know)
     types = known_types(packs) | world.types

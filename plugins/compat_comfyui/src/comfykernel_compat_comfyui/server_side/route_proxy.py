@@ -25,6 +25,8 @@ HOP_BY_HOP: Final = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization te trailers transfer-encoding upgrade".split()
 )
 """Headers that concern one connection only (RFC 9110, section 7.6.1)."""
+OURS: Final = frozenset({b"server", b"date"})
+"""Headers of answers that the transport adds itself."""
 CHUNK: Final = 64 * 1024
 
 
@@ -106,7 +108,7 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
 
 
 async def _pass_on(response: aiohttp.ClientResponse, send: Send) -> None:
-    headers = [(n.lower(), v) for n, v in response.raw_headers if n.lower() not in HOP_BY_HOP]
+    headers = [(n.lower(), v) for n, v in response.raw_headers if n.lower() not in HOP_BY_HOP | OURS]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     async for chunk in response.content.iter_chunked(CHUNK):
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
