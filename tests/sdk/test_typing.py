@@ -134,6 +134,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "resize(image=TENSOR, how={'how': 'by factor', 'factor': 0.5})",
         "resize(image=TENSOR, how={'how': 'by factor', 'width': 4})  # wrong",
         "resize(image=TENSOR, how={'how': 'no such way', 'width': 4})  # wrong",
+        "batch(images=[TENSOR, TENSOR], weights={'a': 0.5})",
+        "batch(images=TENSOR, weights={})  # wrong",
+        "batch(images=[TENSOR], weights={'a': 'heavy'})  # wrong",
+        "batch(images=[TENSOR])  # wrong",
+        "kept: int = either(True, 1, 2)",
+        "lost: bytes = either(True, 1, 2)  # wrong",
         DECLARATIONS,
     ]
     (made / "use.py").write_text("\n".join(lines))
@@ -150,6 +156,9 @@ def test_object_info_of_the_branches_is_what_the_calls_use() -> None:
     info = info_of(typed_nodes.resize)
     (_, options) = info["input"]["required"]["how"]
     assert [branch["key"] for branch in options["options"]] == ["to size", "by factor"]
+    groups = info_of(typed_nodes.batch)["input"]["required"]
+    assert [group[1]["template"]["min"] for group in groups.values()] == [2, 0]
+    assert info_of(typed_nodes.either)["output_matchtypes"] == ["T"]
 
 
 def test_mypy_sees_what_clients_see(folder: Path) -> None:

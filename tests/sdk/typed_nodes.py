@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, TypedDict, TypeVar
 
 from comfykernel_sdk.context import NodeContext
 from comfykernel_sdk.nodes import Result, node
-from comfykernel_sdk.sockets import Choice, Float, Image, Int, Latent, Mask, Out, Socket, Text, Toggle, UniqueId
+from comfykernel_sdk.sockets import (
+    Choice,
+    Float,
+    Growing,
+    Image,
+    Int,
+    Latent,
+    Mask,
+    Out,
+    Socket,
+    Text,
+    Toggle,
+    UniqueId,
+)
+
+T = TypeVar("T")
 
 
 @node("TypedWidgets", category="typed")
@@ -74,3 +89,18 @@ def resize(image: Image, how: ToSize | ByFactor) -> Image:
     if how["how"] == "to size":
         return image[:, :, : how["width"]]
     return image * how["factor"]
+
+
+@node("TypedGroups", category="typed")
+def batch(
+    images: Annotated[list[Image], Growing("image", min=2, max=4)],
+    weights: Annotated[dict[str, float], Growing(names=("a", "b"), min=0)],
+) -> Image:
+    """Groups that grow."""
+    return images[0] * sum(weights.values())
+
+
+@node("TypedMatch", category="typed")
+def either(use: bool, on_true: T, on_false: T) -> T:
+    """Values of one type."""
+    return on_true if use else on_false
