@@ -36,14 +36,19 @@ def start_engine(settings: Settings) -> Engine:
     return engine
 
 
-async def validate(engine: Engine, graph: Graph) -> Validated:
-    """Check a prompt as the server does; the nodes are told to it for its next start.
+def catalog_of(engine: Engine) -> CatalogKeeper:
+    """The engine's nodes, which are told to the server for its next start."""
+    keeper = CatalogKeeper(engine.storage, engine.settings.paths.folder("state"), engine.catalog.fingerprint)
+    keeper.set(engine.catalog)
+    return keeper
+
+
+async def validate(engine: Engine, keeper: CatalogKeeper, graph: Graph) -> Validated:
+    """Check a prompt as the server does.
 
     Raises:
         InvalidPrompt: nothing of it can run.
     """
-    keeper = CatalogKeeper(engine.storage, engine.settings.paths.folder("state"), engine.catalog.fingerprint)
-    keeper.set(engine.catalog)
 
     async def ask(questions: list[ValidationQuestion]) -> list[ValidationAnswer]:
         # Validators that are coroutines run on an event loop of their own.
@@ -51,7 +56,7 @@ async def validate(engine: Engine, graph: Graph) -> Validated:
 
     for id, node in graph.items():
         name = node.get("class_type")
-        if isinstance(name, str) and name not in keeper.specs:
+        if isinstance(name, str) and name not in keeper.specs and name not in keeper.replacements:
             hint = did_you_mean(name, keeper.specs) or "See `comfykernel nodes` and `comfykernel plugins`."
             raise InvalidPrompt(f"Node {id}: there is no node class {name!r}.", hint=hint)
-    return await validate_prompt(graph, keeper.specs, keeper.choices, ask)
+    return await validate_prompt(graph, keeper.specs, keeper.choices, ask, replacements=keeper.replacements)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from comfykernel_sdk.settings import Settings
 
-COMMANDS: Final = ("serve", "run", "plugins", "nodes", "config")
+COMMANDS: Final = ("serve", "run", "convert", "plugins", "nodes", "config")
 EXIT_BAD_INPUT: Final = 2
 
 

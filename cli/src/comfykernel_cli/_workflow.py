@@ -1,10 +1,8 @@
-"""A workflow file as a prompt graph, and the changes that the command line makes to it."""
+"""The changes that the command line makes to a prompt graph."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -19,36 +17,6 @@ if TYPE_CHECKING:
 
 SEED_INPUTS: Final = ("seed", "noise_seed")
 MAX_SEED: Final = 2**64 - 1
-
-
-def read_workflow(source: str) -> Graph:
-    """The graph in a file, or in standard input when ``source`` is ``-``.
-
-    Takes the API format, bare or as a request (``{"prompt": ...}``).
-
-    Raises:
-        NotFound: there is no such file.
-        BadInput: it can't be read or is no JSON.
-        InvalidPrompt: it is JSON, but no graph in API format.
-    """
-    try:
-        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-    except FileNotFoundError:
-        raise NotFound(f"There is no file {source}.") from None
-    except OSError as error:
-        raise BadInput(f"Can't read {source}: {error.strerror}.") from error
-    try:
-        found = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{source} is no JSON: {error}.", type="invalid_json") from None
-    if isinstance(found, dict) and isinstance(found.get("prompt"), dict):
-        found = found["prompt"]
-    if isinstance(found, dict) and isinstance(found.get("nodes"), list):
-        hint = "In the editor choose File > Export (API) and run that file."
-        raise InvalidPrompt(f"{source} is in the editor's format, which keeps the drawing, not the prompt.", hint=hint)
-    if not isinstance(found, dict) or not all(isinstance(node, dict) for node in found.values()):
-        raise InvalidPrompt(f"{source} is no workflow in API format.", hint='Expected {"ID": {"class_type": ...}}.')
-    return found
 
 
 def set_input(graph: Graph, assignment: str, specs: Mapping[str, NodeSpec]) -> None:

@@ -13,8 +13,8 @@ from comfykernel_sdk.errors import NotFound
 from ._options import WorkflowCommand, effective_settings
 
 if TYPE_CHECKING:
+    from comfykernel.catalog import CatalogKeeper
     from comfykernel_sdk.nodes import InputSpec, NodeSpec
-    from comfykernel_sdk.scheduler import Catalog
     from comfykernel_sdk.settings import Settings
 
 MOST_CHOICES = 8
@@ -27,7 +27,7 @@ MOST_CHOICES = 8
 @click.pass_context
 def command(context: click.Context, *, name: str | None, as_json: bool) -> None:
     """List all nodes by category, or show the inputs, outputs and description of NAME."""
-    specs = _catalog(effective_settings(context).settings).nodes
+    specs = known_nodes(effective_settings(context).settings).specs
     if name is not None and name not in specs:
         raise NotFound(f"There is no node {name!r}.", hint=did_you_mean(name, specs))
     chosen = specs if name is None else {name: specs[name]}
@@ -39,7 +39,7 @@ def command(context: click.Context, *, name: str | None, as_json: bool) -> None:
         _show_node(chosen[name])
 
 
-def _catalog(settings: Settings) -> Catalog:
+def known_nodes(settings: Settings) -> CatalogKeeper:
     """The nodes as the last start kept them, else those that an engine finds."""
     from comfykernel.catalog import CatalogKeeper
     from comfykernel.fingerprint import distributions_fingerprint
@@ -52,7 +52,7 @@ def _catalog(settings: Settings) -> Catalog:
     keeper = CatalogKeeper(host.make_storage(), settings.paths.folder("state"), distributions_fingerprint())
     if not keeper.catalog.nodes:
         keeper.set(start_engine(settings).catalog)
-    return keeper.catalog
+    return keeper
 
 
 def _show_list(specs: dict[str, NodeSpec]) -> None:

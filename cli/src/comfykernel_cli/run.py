@@ -15,15 +15,17 @@ import msgspec
 
 from comfykernel_sdk.errors import InvalidPrompt
 
+from ._documents import open_source, workflow_readers
 from ._options import WorkflowCommand, effective_settings
-from ._workflow import MAX_SEED, read_workflow, set_input, set_seed
+from ._workflow import MAX_SEED, set_input, set_seed
 
 if TYPE_CHECKING:
+    from comfykernel.catalog import CatalogKeeper
     from comfykernel.engine import Engine
     from comfykernel_sdk.events import Event, ExecutionFailed
     from comfykernel_sdk.graph import Graph
     from comfykernel_sdk.jobs import Outcome
-    from comfykernel_sdk.json_types import Json
+    from comfykernel_sdk.json_types import Json, JsonObject
 
 EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130
@@ -54,26 +56,30 @@ def command(
     output: str | None,
     as_json: bool,
 ) -> None:
-    """Run WORKFLOW (a file in API format, - for standard input) and write its results.
+    """Run WORKFLOW and write its results.
+
+    WORKFLOW is a file in API format, one of the web editor, or a picture that carries one; - is standard input.
 
     The files that were written are listed on standard output. Exits with 1 when a node fails or the workflow can't
     run, with 130 when interrupted.
     """
-    graph = read_workflow(workflow)
     more = {"paths__output": output} if output is not None else {}
     settings = effective_settings(context, **more).settings
+    source = open_source(workflow, workflow_readers(settings))
     from comfykernel.server import set_up_logging
 
-    from ._engine import start_engine
+    from ._engine import catalog_of, start_engine
 
     set_up_logging(settings.log)
     engine = start_engine(settings)
-    for change in changes:
-        set_input(graph, change, engine.catalog.nodes)
-    if seed is not None:
-        set_seed(graph, seed)
+    keeper = catalog_of(engine)
     try:
-        outcome, failure = asyncio.run(_run(engine, graph))
+        graph, _ = source.graph(keeper.specs, replacements=keeper.replacements.values(), seed=seed)
+        for change in changes:
+            set_input(graph, change, keeper.specs)
+        if seed is not None:
+            set_seed(graph, seed)
+        outcome, failure = asyncio.run(_run(engine, keeper, graph, source.document))
     except InvalidPrompt as error:
         _tell_invalid(error)
         context.exit(EXIT_FAILED)
@@ -88,7 +94,9 @@ def command(
         context.exit(EXIT_INTERRUPTED if outcome.status == "cancelled" else EXIT_FAILED)
 
 
-async def _run(engine: Engine, graph: Graph) -> tuple[Outcome, ExecutionFailed | None]:
+async def _run(
+    engine: Engine, keeper: CatalogKeeper, graph: Graph, document: JsonObject | None
+) -> tuple[Outcome, ExecutionFailed | None]:
     """Validate and run; returns how it ended and the event of the node that failed."""
     from comfykernel_sdk.events import ExecutionFailed
     from comfykernel_sdk.scheduler import Assignment
@@ -96,7 +104,7 @@ async def _run(engine: Engine, graph: Graph) -> tuple[Outcome, ExecutionFailed |
     from ._engine import validate
     from ._progress import RunProgress
 
-    validated = await validate(engine, graph)
+    validated = await validate(engine, keeper, graph)
     for line in _node_error_lines(validated.node_errors):
         click.echo(f"Left out: {line}", err=True)
     prompt_id = str(uuid.uuid4())
@@ -108,7 +116,10 @@ async def _run(engine: Engine, graph: Graph) -> tuple[Outcome, ExecutionFailed |
                 failures.append(event)
             progress.show(event)
 
-        job = Assignment(prompt_id=prompt_id, graph=validated.graph, outputs_to_execute=validated.outputs)
+        extra: JsonObject = {} if document is None else {"extra_pnginfo": {"workflow": document}}
+        job = Assignment(
+            prompt_id=prompt_id, graph=validated.graph, outputs_to_execute=validated.outputs, extra_data=extra
+        )
         with _interruptible(engine, prompt_id):
             outcome = await engine.run(job, emit)
     return outcome, failures[-1] if failures else None

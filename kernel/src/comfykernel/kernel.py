@@ -114,10 +114,10 @@ class LocalKernel:
     async def submit(self, request: PromptRequest) -> Submission:
         """Validate a prompt and queue it; see the sdk."""
         number = self._number(request)
+        digest = "" if request.idempotency_key is None else _digest(request)
         for filter in self._filters:
             changed = filter(request)
             request = await changed if isawaitable(changed) else changed
-        digest = "" if request.idempotency_key is None else _digest(request)
         if (repeated := await self._repeated(request, digest)) is not None:
             return repeated
         prompt_id = request.prompt_id if request.prompt_id is not None else new_prompt_id()
