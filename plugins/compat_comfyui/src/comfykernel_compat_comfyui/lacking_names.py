@@ -157,12 +157,12 @@ def node_class(name: str) -> Any:
     Raises:
         KeyError: it is no node that packs know.
     """
-    from .class_nodes.wrapped_nodes import FUNCTION_NAMES
+    from .class_nodes.known_functions import FUNCTIONS
     from .shims.nodes import NODE_CLASS_MAPPINGS
 
     if name in NODE_CLASS_MAPPINGS.offered:
         return NODE_CLASS_MAPPINGS.own(name)
-    if name in FUNCTION_NAMES:
+    if name in FUNCTIONS:
         return lacking_class(f"nodes.{name}")
     raise KeyError(name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 OWN_FOLDER: Final = str(Path(__file__).parent)
@@ -22,13 +23,13 @@ class NotProvided(NotImplementedError):
 
 def asking_pack() -> str | None:
     """The name of the pack whose code is nearest on the stack."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         path = frame.f_code.co_filename
         for folder, name in pack_folders.items():
             if path == folder or path.startswith(folder + "/"):
                 return name
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return None
 
 

@@ -47,7 +47,7 @@ def class_definition(
 def class_spec(
     cls: type, node_id: str, *, display_name: str | None, python_module: str, known_types: Collection[str]
 ) -> NodeSpec:
-    """The spec as the class declares it now; raises as :func:`class_definition`, and whatever ``INPUT_TYPES`` raises."""
+    """The spec as the class declares it now; raises as :func:`class_definition`, and what ``INPUT_TYPES`` raises."""
     declared = read_input_types(cls)
     validates, checks_types = _validator_parameters(getattr(cls, "VALIDATE_INPUTS", None))
     about = shown_interface(cls, declared)

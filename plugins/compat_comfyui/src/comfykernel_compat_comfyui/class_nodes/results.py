@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import GeneratorType
+from typing import cast
 
 from comfykernel_sdk.errors import ComfykernelError
 from comfykernel_sdk.graph import Expansion, Graph, is_link
@@ -55,10 +56,11 @@ def _converted(graph: object) -> Graph:
     """The graph of an expansion, with the values that stand in it."""
     if not isinstance(graph, Mapping):
         raise WrongReturnValue(f"'expand' holds {type(graph).__name__}, not a graph of nodes.")
-    return {str(id): _converted_node(node) for id, node in graph.items()}
+    # Inputs may hold any object, not only JSON.
+    return cast("Graph", {str(id): _converted_node(node) for id, node in graph.items()})
 
 
-def _converted_node(node: Mapping[str, object]) -> dict[str, object]:  # type: ignore[misc]
+def _converted_node(node: Mapping[str, object]) -> dict[str, object]:
     inputs = node.get("inputs")
     if not isinstance(inputs, Mapping):
         return dict(node)

@@ -177,8 +177,8 @@ class PackDenoiser:
     """A model with its conditions and the options of packs, as samplers of the library see it."""
 
     def __init__(
-        self, patcher: ModelPatcher, call: Any, positive: Sequence[PlacedCondition], negative: Sequence[PlacedCondition],
-        scale: float, *, check: Callable[[], None] | None = None,
+        self, patcher: ModelPatcher, call: Any, positive: Sequence[PlacedCondition],
+        negative: Sequence[PlacedCondition], scale: float, *, check: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
         self._options = run_options(patcher)
         self._model = InnerModel(patcher.model, lambda options: PackCall(call.model, options))

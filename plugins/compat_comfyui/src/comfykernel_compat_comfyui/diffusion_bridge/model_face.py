@@ -109,10 +109,8 @@ class BaseModel:
     ) -> Tensor:  # fmt: skip
         """Prediction of the clean latent; x: [batch, channel, height, width], t: noise levels [batch]."""
         options = transformer_options or {}
-        inputs = {name: value for name, value in kwargs.items() if value is not None}
-        for name, value in ((CONTEXT, c_crossattn), (CONCAT, c_concat), ("control", control)):
-            if value is not None:
-                inputs[name] = value
+        given = {**kwargs, CONTEXT: c_crossattn, CONCAT: c_concat, "control": control}
+        inputs = {name: value for name, value in given.items() if value is not None}
         sides = tuple(options.get("cond_or_uncond", ()))
         call = Call(sides, t, tuple(x.shape))
         return self.handle.ready().denoise(x, t, inputs, hooks=hooks_of(options), call=call)

@@ -96,7 +96,7 @@ def as_library_sampler(sampler: Any, model: Any) -> LibrarySampler:
     own = getattr(getattr(sampler, "sampler_function", None), "library_sampler", None)
     if own is not None:
         options = getattr(sampler, "extra_options", {})
-        return partial(own, **options) if options else own  # type: ignore[no-any-return]
+        return partial(own, **options) if options else own
     if not hasattr(sampler, "sample"):
         return sampler  # type: ignore[no-any-return]
 
@@ -175,8 +175,8 @@ class _GuidersDenoiser:
     """The run of a guider, as samplers of the library see it."""
 
     def __init__(
-        self, guider: CFGGuider, face: Any, call: Any, positive: Sequence[Any], negative: Sequence[Any], scale: float, *,
-        check: Callable[[], None] | None = None,
+        self, guider: CFGGuider, face: Any, call: Any, positive: Sequence[Any], negative: Sequence[Any],
+        scale: float, *, check: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
         self._guider = guider
         self._check = check

@@ -19,10 +19,6 @@ from .sampling_face import SamplingFace, ours_of
 from .weight_changes import NETWORK, changed_model
 
 SAMPLING: Final = "model_sampling"
-UNUSUAL_OPTIONS: Final = ("sampler_cfg_function", "sampler_pre_cfg_function", "sampler_post_cfg_function",
-                          "model_function_wrapper", "denoise_mask_function", "sampler_calc_cond_batch_function")  # fmt: skip
-"""Options that change how a run guides its model."""
-
 _patcher_of: weakref.WeakKeyDictionary[DiffusionModel, ModelPatcher] = weakref.WeakKeyDictionary()
 
 

@@ -45,8 +45,10 @@ class TextChanges:
 
 
 def patch_of(value: object, strength: float) -> WeightPatch:
-    """A patch from what packs pass: ``("diff", (tensor,))``, ``("lora", (up, down, alpha, middle, magnitude))``, ``("set",
-    (tensor,))``, a tuple of one tensor, or a patch of the library.
+    """A patch from what packs pass.
+
+    That is ``("diff", (tensor,))``, ``("lora", (up, down, alpha, middle, magnitude))``, ``("set", (tensor,))``, a tuple
+    of one tensor, or a patch of the library.
 
     Raises:
         NotProvided: another kind.
@@ -54,7 +56,7 @@ def patch_of(value: object, strength: float) -> WeightPatch:
     if is_dataclass(value) and hasattr(value, "strength") and not isinstance(value, type):
         return replace(value, strength=strength)  # type: ignore[return-value]
     if hasattr(value, "apply"):
-        return value  # type: ignore[no-any-return]
+        return value
     if isinstance(value, Tensor):
         return AddDifference(value, strength)
     if not isinstance(value, (tuple, list)):

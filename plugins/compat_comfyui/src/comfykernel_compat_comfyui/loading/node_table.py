@@ -51,7 +51,7 @@ class NodeTable(dict[str, Any]):
         return super().__len__()
 
     def get(self, name: str, default: Any = None) -> Any:
-        return self[name] if name in self else default
+        return self[name] if name in self else default  # noqa: SIM401 - this is how get is made
 
     def keys(self) -> Any:
         self._make_all()

@@ -41,7 +41,7 @@ class PackContents:
     schema_classes: list[type] = field(default_factory=list)
 
     def nodes(self, known_types: Collection[str]) -> Iterator[tuple[NodeDefinition, Declare]]:
-        """The nodes, each with what reads its spec anew; one whose declaration fails is named in the log and left out."""
+        """The nodes, each with what reads its spec anew; one that can't be read is named in the log and left out."""
         for name, cls in [*self.classes.items(), *((cls.__qualname__, cls) for cls in self.schema_classes)]:
             define = partial(self._define, name, cls, known_types)
             try:

@@ -38,7 +38,8 @@ class PeerWorld:
         definitions = other_definitions(settings, storage)
         self._mappings.offer(definitions)
         self._titles.update({id: d.spec.display_name or id for id, d in definitions.items()})
-        self.types = {i.type for d in definitions.values() for i in (*d.spec.inputs, *d.spec.outputs)}
+        self.types = {socket.type for d in definitions.values() for socket in d.spec.inputs}
+        self.types |= {socket.type for d in definitions.values() for socket in d.spec.outputs}
 
     def know(self, contents: PackContents) -> None:
         """A pack was imported: its classes are known to packs that come later."""

@@ -44,15 +44,16 @@ class Flags(argparse.Namespace):
         raise missing_attribute("comfy.cli_args.args", name)
 
 
-_OFF: Final = (
-    "gpu_only highvram normalvram lowvram novram force_fp32 force_fp16 fp32_unet fp64_unet bf16_unet fp16_unet fp8_e4m3fn_unet "
-    "fp8_e5m2_unet fp8_e8m0fnu_unet fp16_vae fp32_vae bf16_vae cpu_vae fp8_e4m3fn_text_enc fp8_e5m2_text_enc fp16_text_enc "
-    "fp32_text_enc bf16_text_enc force_channels_last use_split_cross_attention use_quad_cross_attention "
-    "use_sage_attention use_flash_attention disable_xformers force_upcast_attention dont_upcast_attention "
-    "disable_smart_memory dont_print_server quick_test_for_ci windows_standalone_build disable_all_custom_nodes "
-    "disable_api_nodes auto_launch enable_manager disable_ipex_optimize supports_fp8_compute cuda_malloc "
-    "disable_cuda_malloc force_non_blocking async_offload mmap_torch_files disable_mmap enable_compress_response_body"
-).split()  # fmt: skip
+_OFF: Final = """
+    gpu_only highvram normalvram lowvram novram force_fp32 force_fp16 fp32_unet fp64_unet bf16_unet fp16_unet
+    fp8_e4m3fn_unet fp8_e5m2_unet fp8_e8m0fnu_unet fp16_vae fp32_vae bf16_vae cpu_vae fp8_e4m3fn_text_enc
+    fp8_e5m2_text_enc fp16_text_enc fp32_text_enc bf16_text_enc force_channels_last use_split_cross_attention
+    use_quad_cross_attention use_sage_attention use_flash_attention disable_xformers force_upcast_attention
+    dont_upcast_attention disable_smart_memory dont_print_server quick_test_for_ci windows_standalone_build
+    disable_all_custom_nodes disable_api_nodes auto_launch enable_manager disable_ipex_optimize
+    supports_fp8_compute cuda_malloc disable_cuda_malloc force_non_blocking async_offload mmap_torch_files
+    disable_mmap enable_compress_response_body
+""".split()
 _NOTHING: Final = (
     "directml oneapi_device_selector cuda_device default_device reserve_vram extra_model_paths_config front_end_root "
     "tls_keyfile tls_certfile user_directory temp_directory output_directory input_directory base_directory verbose"

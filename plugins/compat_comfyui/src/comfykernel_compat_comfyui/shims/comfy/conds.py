@@ -65,7 +65,7 @@ class CONDCrossAttn(CONDRegular):
             return True
         if mine[0] != theirs[0] or mine[2] != theirs[2]:
             return False
-        return math.lcm(mine[1], theirs[1]) // min(mine[1], theirs[1]) <= self.MOST_REPEATS
+        return bool(math.lcm(mine[1], theirs[1]) // min(mine[1], theirs[1]) <= self.MOST_REPEATS)
 
     def concat(self, others: Sequence[CONDRegular]) -> Any:
         """One tensor of all, of the common length."""
@@ -104,7 +104,7 @@ class CONDList(CONDRegular):
 
     def can_concat(self, other: CONDRegular) -> bool:
         """Whether all shapes are equal, in order."""
-        return [cond.shape for cond in self.cond] == [cond.shape for cond in other.cond]
+        return bool([cond.shape for cond in self.cond] == [cond.shape for cond in other.cond])
 
     def concat(self, others: Sequence[CONDRegular]) -> Any:
         """One tensor for each place."""

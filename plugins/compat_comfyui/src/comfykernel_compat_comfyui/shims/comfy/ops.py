@@ -112,7 +112,9 @@ class disable_weight_init:
 
         bias = None
 
-        def forward(self, *inputs: Any, out_dtype: torch.dtype | None = None, cast: bool = True) -> Tensor:
+        def forward(
+            self, *inputs: Any, cast: bool = True, out_dtype: torch.dtype | None = None, **options: Any
+        ) -> Tensor:
             """The rows, in a precision."""
             rows = functional.embedding(inputs[0], _changed(self.weight, self.weight_function), self.padding_idx)
             return rows if out_dtype is None else rows.to(out_dtype)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 from comfykernel_sdk import graph as sdk
 from comfykernel_sdk.graph import Graph, GraphNode, is_link
+
+if TYPE_CHECKING:
+    from comfykernel_sdk.json_types import JsonObject
 
 __all__ = ["GraphBuilder", "Node", "add_graph_prefix", "is_link"]
 
@@ -43,5 +48,6 @@ def add_graph_prefix(
     for id, node in graph.items():
         inputs = node.get("inputs")
         named = inputs.items() if isinstance(inputs, dict) else ()
-        renamed[prefix + id] = {**node, "inputs": {name: prefixed(value) for name, value in named}}  # type: ignore[dict-item]
+        changed = {name: prefixed(value) for name, value in named}
+        renamed[prefix + id] = {**node, "inputs": cast("JsonObject", changed)}
     return renamed, tuple(prefixed(output) for output in outputs)

@@ -16,7 +16,7 @@ def composite(
     destination: Tensor, source: Tensor, x: int, y: int, mask: Tensor | None = None, multiplier: int = 8,
     resize_source: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Paste a source [batch, channel, height, width] at x and y (in pixels, ``multiplier`` of them a unit) by a mask."""
+    """Paste a source [batch, channel, height, width] at x and y by a mask; ``multiplier`` pixels are one unit."""
     destination = destination.clone()
     source = source.to(destination)
     if resize_source:

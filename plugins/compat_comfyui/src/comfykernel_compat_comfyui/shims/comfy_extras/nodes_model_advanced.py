@@ -27,7 +27,8 @@ class LCM(EPS):
         clean = model_input - model_output * sigma.view(shape)
         skip = 0.25 / (timestep**2 + 0.25)
         out = timestep / (timestep**2 + 0.25) ** 0.5
-        return out * clean + skip * model_input
+        scaled: Tensor = out * clean + skip * model_input
+        return scaled
 
 
 class ModelSamplingDiscreteDistilled(ModelSamplingDiscrete):

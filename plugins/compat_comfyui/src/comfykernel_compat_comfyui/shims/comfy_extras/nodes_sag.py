@@ -23,7 +23,10 @@ def gaussian_blur_2d(img: Tensor, kernel_size: int, sigma: float) -> Tensor:
 
 
 def create_blur_map(x0: Tensor, attn: Tensor, sigma: float = 3.0, threshold: float = 1.0) -> Tensor:
-    """A latent blurred where attention [batch, heads, tokens, tokens] is strong (Hong et al. 2022, arXiv:2210.00939)."""
+    """A latent blurred where attention [batch, heads, tokens, tokens] is strong.
+
+    Hong et al. 2022, arXiv:2210.00939.
+    """
     height, width = x0.shape[-2:]
     strong = attn.mean(1, keepdim=False).sum(1, keepdim=False) > threshold
     ratio = 2 ** round(0.5 * torch.log2(torch.tensor(height * width / attn.shape[-1])).item())

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, Literal, TypedDict
 
 
-class StrEnum(str, Enum):
+class StrEnum(str, Enum):  # noqa: UP042 - packs compare its members in their own way
     """Texts with names."""
 
     def __str__(self) -> str:
@@ -77,7 +77,6 @@ class InputTypeOptions(TypedDict, total=False):
     round: float
     display: str
     multiline: bool
-    placeholder: str
     dynamicPrompts: bool
     image_upload: bool
     image_folder: Literal["input", "output", "temp"]

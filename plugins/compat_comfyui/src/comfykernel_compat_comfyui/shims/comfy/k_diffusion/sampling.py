@@ -76,7 +76,7 @@ class BrownianTreeNoiseSampler:
     ) -> None:  # fmt: skip
         self.transform = transform
         bounds = torch.stack([torch.as_tensor(transform(torch.as_tensor(s))).float() for s in (sigma_min, sigma_max)])
-        self._noise = brownian_noise(x, bounds, torch.randint(0, 2**63 - 1, []).item() if seed is None else seed)
+        self._noise = brownian_noise(x, bounds, int(torch.randint(0, 2**63 - 1, [])) if seed is None else seed)
 
     def __call__(self, sigma: Any, sigma_next: Any) -> Tensor:
         first, second = (self.transform(torch.as_tensor(s)) for s in (sigma, sigma_next))

@@ -9,7 +9,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-UNET_MAP_ATTENTIONS: Final = {"proj_in.weight", "proj_in.bias", "proj_out.weight", "proj_out.bias", "norm.weight", "norm.bias"}  # fmt: skip
+UNET_MAP_ATTENTIONS: Final = {
+    f"{name}.{kind}" for name in ("proj_in", "proj_out", "norm") for kind in ("weight", "bias")
+}
 """Weights around the transformer blocks of one stage; their names are the same in both layouts."""
 
 _ATTENTION: Final = ("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn2.to_q", "attn2.to_k", "attn2.to_v")
