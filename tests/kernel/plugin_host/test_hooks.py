@@ -14,6 +14,7 @@ from comfykernel.engine import create_engine
 from comfykernel.plugin_host import PluginHost, Side
 from comfykernel.server import running_server
 from comfykernel_cli import main
+from comfykernel_cli._documents import workflow_readers
 from comfykernel_sdk.families import model_families
 from comfykernel_sdk.settings import PathSettings, PluginSettings, SchedulerSettings, Settings
 from comfykernel_sdk.transport import BusEvent, Kernel
@@ -146,6 +147,20 @@ def test_register_commands_adds_to_the_command_line(install_plugin: Install) -> 
     command = main.get_command(click.Context(main), "echo")
     assert command is not None
     assert command.name == "echo"
+
+
+def test_register_workflow_readers_is_called_for_commands_that_take_a_workflow(install_plugin: Install) -> None:
+    install_plugin(
+        "sketch_plugin",
+        "comfykernel.plugins",
+        """
+        from comfykernel_sdk.hooks import hookimpl
+
+        @hookimpl
+        def register_workflow_readers(register): register("a reader")
+        """,
+    )
+    assert workflow_readers(Settings()) == ["a reader"]  # type: ignore[comparison-overlap]
 
 
 async def test_on_startup_on_event_and_on_shutdown_hear_of_a_server(install_plugin: Install, tmp_path: Path) -> None:
