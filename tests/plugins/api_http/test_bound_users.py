@@ -8,7 +8,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from comfykernel_api_http.tokens import TokenFile
-from comfykernel_sdk.events import NodeMessage, NodePlace, NodePreview, NodeProgress, NodeStarted, NodeText
+from comfykernel_sdk.events import NodeMessage, NodeOutput, NodePlace, NodePreview, NodeProgress, NodeStarted, NodeText
+from comfykernel_sdk.storage import FileRef
 
 from .conftest import GRAPH, Listener, Served
 
@@ -224,3 +225,60 @@ async def test_a_server_of_one_user_is_the_same_for_all_tokens(serve: Serve, tmp
         queue = await Caller(served, eve).get("/queue")
         assert [item[1] for item in queue["queue_pending"]] == ["p"]
         assert served.kernel.jobs["p"].user == "default"
+
+
+PICTURE = [{"filename": "a_00001_.png", "subfolder": "sub", "type": "output"}]
+
+
+async def upload(caller: Caller, name: str, data: bytes, **fields: str) -> Any:
+    answer = await caller.ask("POST", "/upload/image", files={"image": (name, data)}, data=fields)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_what_a_job_shows_is_its_users(house: House) -> None:
+    files = house.kernel.files
+    for name in ("a_00001_.png", "everybodys.png"):
+        files.write(FileRef(name, "sub", "output"), b"data")
+    house.kernel.publish(NodeOutput(prompt_id="runs", place=ONE, output={"images": PICTURE, "animated": [True]}))
+    mine, all = "/view?filename=a_00001_.png&subfolder=sub", "/view?filename=everybodys.png&subfolder=sub"
+    await house.ann.get("/prompt")
+    assert (await house.ann.ask("GET", mine)).status_code == 200
+    aliases = ("sub/../sub", "./sub", "sub//", "sub/", "\\sub")
+    for path in (mine, mine + "&preview=webp", *(f"/view?filename=a_00001_.png&subfolder={each}" for each in aliases)):
+        assert (await house.eve.ask("GET", path)).status_code in (403, 404), path
+    assert (await house.eve.ask("GET", all)).status_code == 200
+    for reference in ("sub/a_00001_.png [output]", "sub\\a_00001_.png [output]", "sub/a_00001_.png"):
+        graph = {"1": {"class_type": "LoadImage", "inputs": {"image": reference}}}
+        refused = await house.eve.ask("POST", "/prompt", json={"prompt": graph})
+        assert (refused.status_code, refused.json()["error"]["type"]) == (403, "foreign_file")
+        assert (await house.ann.ask("POST", "/prompt", json={"prompt": graph})).status_code == 200
+
+
+async def test_what_a_user_uploads_is_theirs(house: House) -> None:
+    assert await upload(house.ann, "a.png", b"of Ann") == {"name": "a.png", "subfolder": "", "type": "input"}
+    assert (await upload(house.eve, "a.png", b"of Eve", overwrite="true"))["name"] == "a (1).png"
+    assert (await upload(house.ann, "a.png", b"new", overwrite="true"))["name"] == "a.png"
+    for caller, name, found in ((house.ann, "a.png", b"new"), (house.eve, "a (1).png", b"of Eve")):
+        assert (await caller.ask("GET", f"/view?filename={name}&type=input")).content == found
+        assert await caller.get("/internal/files/input") == [name]
+    for caller, name in ((house.eve, "a.png"), (house.ann, "a (1).png")):
+        assert (await caller.ask("GET", f"/view?filename={name} [input]")).status_code == 404
+        reference = {"original_ref": f'{{"filename": "{name}", "type": "input"}}'}
+        files = {"image": ("mask.png", b"data")}
+        assert (await caller.ask("POST", "/upload/mask", files=files, data=reference)).status_code == 400
+    # Who has the same file anyway may share it.
+    assert (await upload(house.eve, "a.png", b"new"))["name"] == "a.png"
+    assert (await house.eve.ask("GET", "/view?filename=a.png&type=input")).content == b"new"
+
+
+async def test_owners_are_known_after_a_restart(serve: Serve, tmp_path: Path) -> None:
+    file = TokenFile(tmp_path / "user" / "comfykernel")
+    secrets = [file.create(user=name, label="")[0] for name in ("Ann", "Eve")]
+    for start in range(2):
+        async with serve(multi_user=True) as served:
+            ann, eve = (Caller(served, secret) for secret in secrets)
+            if start == 0:
+                await upload(ann, "a.png", b"of Ann", subfolder="b")
+            assert (await eve.ask("GET", "/view?filename=a.png&type=input&subfolder=b")).status_code == 404
+            assert (await ann.ask("GET", "/view?filename=a.png&type=input&subfolder=b")).status_code == 200

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
 from .authentication import Authentication
+from .file_owners import FileOwners
 from .history_items import HistoryItems
 from .log_lines import LogLines
 from .queue_items import QueueItems
@@ -32,6 +33,7 @@ class Services:
 
     Attributes:
         kernel: the kernel's face for transports.
+        owners: whose a stored file is, where callers are bound to users.
         hub: the WebSocket connections.
         history: ended jobs in the forms in which clients see them.
         queue: jobs that wait or run in the form in which clients see them.
@@ -46,7 +48,8 @@ class Services:
         self.kernel = kernel
         self.max_body = int(kernel.settings.http.max_upload_mb * 1024 * 1024)
         self.authentication = Authentication(kernel.settings, kernel.users)
-        self.hub = Hub(kernel, users_are_bound=self.users_are_bound)
+        self.owners = FileOwners(kernel.settings.paths.folder("state"))
+        self.hub = Hub(kernel, self.owners, users_are_bound=self.users_are_bound)
         self.history = HistoryItems()
         self.queue = QueueItems(kernel)
         self.logs = LogLines(self.hub.send_logs)

@@ -82,6 +82,8 @@ class HttpTransport:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self._tasks = []
+        if self._services is not None:
+            await asyncio.to_thread(self._services.owners.close)
 
     def addresses(self) -> list[str]:
         """Where clients reach it."""

@@ -33,6 +33,7 @@ async def view_image(request: Request) -> Answer:
     """GET /view: a file as stored, a preview of it, or one of its channels."""
     query = request.query
     ref = viewed_file(query)
+    await _check_owner(request, ref)
     files = request.services.kernel.files
     pixels = request.services.kernel.settings.execution.max_image_pixels
     preview, channel = query.get("preview"), query.get("channel", "")
@@ -78,6 +79,8 @@ async def upload_mask(request: Request) -> Answer:
     form = await read_form(request)
     mask = _image_of(form).data
     original = _original(form)
+    if not await asyncio.to_thread(request.services.owners.may_use, original, request.bound_user):
+        raise BadInput("The original can't be read.", details=original.filename, type="no_original")
     pixels = request.services.kernel.settings.execution.max_image_pixels
     files = request.services.kernel.files
 
@@ -91,6 +94,17 @@ async def upload_mask(request: Request) -> Answer:
     async with request.services.pictures:
         data = await asyncio.to_thread(masked)
     return await _store(request, form, data)
+
+
+async def _check_owner(request: Request, ref: FileRef) -> None:
+    """Let nobody who is bound to a user see the file of another.
+
+    Raises:
+        NotFound: it is another user's.
+    """
+    user = request.bound_user
+    if user is not None and not await asyncio.to_thread(request.services.owners.may_use, ref, user):
+        raise NotFound(f"There is no {ref.type} file {ref.filename}.", type="unknown_file")
 
 
 def _image_of(form: Form) -> UploadedFile:
@@ -120,9 +134,18 @@ async def _store(request: Request, form: Form, data: bytes | bytearray) -> Answe
     subfolder = form.fields.get("subfolder", "")
     ref = FileRef(_image_of(form).filename, subfolder, _kind(form.fields.get("type", "input")))
     overwrite = form.fields.get("overwrite") in OVERWRITE
-    files = request.services.kernel.files
+    files, owners, user = request.services.kernel.files, request.services.owners, request.bound_user
+
+    def write() -> FileRef:
+        # Another user's file is not replaced: a name that is taken gives a new one.
+        written = files.write(ref, data, overwrite=overwrite and owners.may_use(ref, user))
+        if user is not None:
+            owners.note([written], user)
+            owners.write()
+        return written
+
     try:
-        written = await asyncio.to_thread(files.write, ref, data, overwrite=overwrite)
+        written = await asyncio.to_thread(write)
     except Forbidden as error:
         raise InvalidPath(error.message, details=error.details, hint=error.hint) from None
     return json_answer(UploadResponse(name=written.filename, subfolder=subfolder, type=ref.type))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
@@ -9,10 +10,11 @@ from litestar import Request, Response, get, patch
 from litestar.params import FromPath
 
 from comfykernel_sdk.errors import BadInput, Forbidden
-from comfykernel_sdk.storage import FILE_KINDS
+from comfykernel_sdk.storage import FILE_KINDS, FileKind
 
 from ..injection import TheKernel, TheServices
 from ..json_reading import read_object
+from ..services import Services
 from ..shapes import is_page
 from .json_response import json_response
 
@@ -59,17 +61,20 @@ async def get_folder_paths(kernel: TheKernel, request: Request[Any, Any, Any]) -
     return {name: os.pathsep.join(places) for name, places in roots.items()}
 
 
-@get(
-    "/internal/files/{directory_type:str}",
-    operation_id="getFiles",
-    tags=["internal"],
-    summary="Get files",
-    sync_to_thread=True,
-)
-def get_files(kernel: TheKernel, directory_type: FromPath[str]) -> list[str]:
+@get("/internal/files/{directory_type:str}", operation_id="getFiles", tags=["internal"], summary="Get files")
+async def get_files(
+    services: TheServices, request: Request[Any, Any, Any], directory_type: FromPath[str]
+) -> Response[bytes]:
     """Names of the files of a kind, newest first."""
     if directory_type not in FILE_KINDS:
         raise BadInput("Invalid directory type", details=directory_type, hint=f"One of {', '.join(FILE_KINDS)}.")
-    infos = kernel.files.list(directory_type)
-    newest = sorted(infos, key=lambda info: info.modified, reverse=True)
-    return [info.ref.filename for info in newest]
+    return await asyncio.to_thread(_listed, services, services.bound_user(request.scope), directory_type)
+
+
+def _listed(services: Services, user: str | None, kind: FileKind) -> Response[bytes]:
+    newest = sorted(services.kernel.files.list(kind), key=lambda info: info.modified, reverse=True)
+    names = [info.ref.filename for info in newest]
+    if user is not None:
+        foreign = services.owners.of_others(kind, user)
+        names = [name for name in names if name not in foreign]
+    return json_response(names)

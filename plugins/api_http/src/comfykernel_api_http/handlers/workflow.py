@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -77,6 +78,7 @@ async def _check_owner(request: Request, prompt: PromptRequest) -> None:
     Raises:
         Forbidden: the client is another user's.
         Conflict: the prompt_id is one of another user's jobs.
+        Forbidden: an input names another user's file.
     """
     user = request.bound_user
     if user is None:
@@ -87,6 +89,15 @@ async def _check_owner(request: Request, prompt: PromptRequest) -> None:
     job = None if prompt.prompt_id is None else await request.services.kernel.job(prompt.prompt_id)
     if job is not None and job.user != user:
         raise Conflict("The prompt_id is taken.", details=job.prompt_id, type="prompt_id_in_use")
+    foreign = await asyncio.to_thread(request.services.owners.foreign_file, prompt.graph, user)
+    if foreign is not None:
+        node_id, name = foreign
+        raise Forbidden(
+            "An input names a file of another user.",
+            details=f"Node ID '#{node_id}', input {name}",
+            type="foreign_file",
+            extra_info={"node_id": node_id, "input_name": name},
+        )
 
 
 def _log_refusal(request: Request, error: BaseException) -> None:

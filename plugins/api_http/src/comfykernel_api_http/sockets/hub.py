@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from comfykernel_sdk import events as ev
 
+from ..file_owners import shown_files
 from . import messages
 from .connection import Connection
 from .progress import RunningPrompt
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from comfykernel_sdk.transport import BusEvent, Kernel
 
+    from ..file_owners import FileOwners
     from ..outbox import Kind
 
 log = logging.getLogger(__name__)
@@ -39,8 +41,10 @@ ANSWER_WAIT_S: Final = 1.0
 class Hub:
     """All connections of the transport."""
 
-    def __init__(self, kernel: Kernel, *, users_are_bound: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, kernel: Kernel, owners: FileOwners, *, users_are_bound: Callable[[], bool]) -> None:
         self._kernel = kernel
+        self._owners = owners
+        self._writing: asyncio.Task[None] | None = None
         self._users_are_bound = users_are_bound
         self._clients: dict[str, Connection] = {}
         self._prompts: dict[str, RunningPrompt] = {}
@@ -134,6 +138,8 @@ class Hub:
             return
         if self._steps and not isinstance(event, ev.NodePreview):
             self._send_step(event.prompt_id)
+        if isinstance(event, ev.NodeOutput) and self._users_are_bound():
+            self._note_owner(event, bus_event.user)
         prompt = self._follow(event, bus_event)
         if prompt is not None and prompt.late is not None and isinstance(event, LAST):
             self._tell_late(event.prompt_id, prompt)
@@ -158,6 +164,13 @@ class Hub:
                 targets = self._client(client, user)
                 if targets and (frame := _frame_of(event)) is not None:
                     self._put(frame, targets)
+
+    def _note_owner(self, event: ev.NodeOutput, user: str) -> None:
+        """What a job shows is its user's."""
+        files = shown_files(event.output)
+        self._owners.note(files, user)
+        if files and (self._writing is None or self._writing.done()):
+            self._writing = asyncio.create_task(asyncio.to_thread(self._owners.write))
 
     def _follow(self, event: ev.Event, bus_event: BusEvent) -> RunningPrompt | None:
         """Keep track of the prompts that run; returns the one that the event belongs to."""
