@@ -29,7 +29,7 @@ def call_node(cls: type, types: Sequence[str], instance: object, /, **inputs: ob
         returned = function(**arguments)
     if inspect.isawaitable(returned):
         return _awaited(returned, types, cls.__qualname__)
-    return read_return_value(returned, types, cls.__qualname__)
+    return read_return_value(returned, types, cls.__qualname__, may_leave_out=True)
 
 
 def _function_of(cls: type, instance: object) -> Callable[..., object]:
@@ -44,7 +44,7 @@ def _function_of(cls: type, instance: object) -> Callable[..., object]:
 
 async def _awaited(returned: Awaitable[object], types: Sequence[str], name: str) -> object:
     with node_runs(), interruptible():
-        return read_return_value(await returned, types, name)
+        return read_return_value(await returned, types, name, may_leave_out=True)
 
 
 @contextmanager

@@ -19,31 +19,36 @@ class WrongReturnValue(ComfykernelError):
     default_type = "wrong_return_value"
 
 
-def read_return_value(value: object, types: Sequence[str], name: str) -> object:
+def read_return_value(value: object, types: Sequence[str], name: str, *, may_leave_out: bool = False) -> object:
     """A Result, an Expansion or a Blocker.
 
-    ``types`` are those of the outputs, ``name`` is the class, for errors. Values beyond the outputs are dropped. Packs
-    leave outputs out that they think nobody uses: whoever uses one all the same is told so.
+    ``types`` are those of the outputs, ``name`` is the class, for errors. Values beyond the outputs are dropped. A node
+    that only shows something gives ``None``. With ``may_leave_out`` there may be too few values: whoever uses an output
+    that was left out is told so.
 
     Raises:
-        WrongReturnValue: no tuple, list, dict or blocker.
+        WrongReturnValue: no tuple, list, dict or blocker, or too few values.
     """
     if isinstance(value, Blocker):
         return value
     if not isinstance(value, Mapping):
-        return Result(*_outputs(value, types, name))
+        return Result(*_outputs(value, types, name, may_leave_out=may_leave_out))
     ui, graph = value.get("ui"), value.get("expand")
-    outputs = _outputs(value.get("result", ()), types, name)
+    result = value.get("result", () if may_leave_out else (None,) * len(types))
+    outputs = _outputs(result, types, name, may_leave_out=may_leave_out)
     return Result(*outputs, ui=ui) if graph is None else Expansion(_converted(graph), outputs, ui)
 
 
-def _outputs(value: object, types: Sequence[str], name: str) -> tuple[object, ...]:
+def _outputs(value: object, types: Sequence[str], name: str, *, may_leave_out: bool) -> tuple[object, ...]:
     if isinstance(value, Blocker):
         return (value,) * len(types)
     if not types:
         return ()
     if not isinstance(value, (tuple, list)):
-        raise _no_tuple(value, types, name)
+        found = "a generator" if isinstance(value, GeneratorType) else type(value).__name__
+        raise _wrong(found, types, name)
+    if len(value) < len(types) and not may_leave_out:
+        raise _wrong(f"{len(value)}", types, name)
     given = [item if is_link(item) else from_pack(item) for item in value[: len(types)]]
     return (*given, *(_left_out(index, types, name) for index in range(len(given), len(types))))
 
@@ -67,10 +72,9 @@ def _converted_node(node: Mapping[str, object]) -> dict[str, object]:
     return {**node, "inputs": {k: v if is_link(v) else from_pack(v) for k, v in inputs.items()}}
 
 
-def _no_tuple(value: object, types: Sequence[str], name: str) -> WrongReturnValue:
-    found = "a generator" if isinstance(value, GeneratorType) else type(value).__name__
+def _wrong(found: str, types: Sequence[str], name: str) -> WrongReturnValue:
     wanted = f"{len(types)} output{'' if len(types) == 1 else 's'} ({', '.join(types)})"
     return WrongReturnValue(
-        f"{name} returned {found}, not a tuple of {wanted}.",
+        f"{name} returned {found} where a tuple of {wanted} is due.",
         hint="A node returns a tuple with one value for each entry of RETURN_TYPES.",
     )

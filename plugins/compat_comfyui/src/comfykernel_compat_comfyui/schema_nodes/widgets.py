@@ -144,22 +144,16 @@ class String(ComfyTypeIO):
             id: str,
             *args: Any,
             multiline: bool = False,
-            placeholder: str | None = None,
             dynamic_prompts: bool | None = None,
             **more: Any,
         ) -> None:
             super().__init__(id, *args, **more)
             self.multiline = multiline
-            self.placeholder = placeholder
             self.dynamic_prompts = dynamic_prompts
 
         def as_dict(self) -> Options:
             """The options that clients see."""
-            own = {
-                "multiline": self.multiline,
-                "placeholder": self.placeholder,
-                "dynamicPrompts": self.dynamic_prompts,
-            }
+            own = {"multiline": self.multiline, "dynamicPrompts": self.dynamic_prompts}
             return {**super().as_dict(), **prune_dict(own)}
 
 
@@ -246,7 +240,7 @@ class MultiCombo(ComfyTypeI):
     Type = list
 
     class Input(_ComboInput):
-        """Drawn as a list to choose several from."""
+        """Drawn as a list to choose several from; what it takes beyond a combo says how the list looks."""
 
         multiselect = True
 
@@ -255,18 +249,15 @@ class MultiCombo(ComfyTypeI):
             id: str,
             options: Sequence[object] | type[Enum] | None = None,
             *args: Any,
-            placeholder: str | None = None,
-            chip: bool | None = None,
+            extra_dict: Mapping[str, object] | None = None,
             **more: Any,
         ) -> None:
             super().__init__(id, options, *args, **more)
-            self.placeholder = placeholder
-            self.chip = chip
+            self.look, self.extra_dict = self.extra_dict, dict(extra_dict or {})
 
         def as_dict(self) -> Options:
             """The options that clients see."""
-            look = prune_dict({"placeholder": self.placeholder, "chip": self.chip})
-            return {**super().as_dict(), "multi_select": look}
+            return {**super().as_dict(), "multi_select": prune_dict(self.look)}
 
 
 class _DrawnInput(WidgetInput):
