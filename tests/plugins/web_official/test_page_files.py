@@ -39,7 +39,14 @@ async def test_what_the_page_names_is_there_and_kept_for_long(page: httpx.AsyncC
     head = await page.head(f"/{script}")
     assert (head.content, head.headers["content-length"]) == (b"", answer.headers["content-length"])
     assert (await page.get("/scripts/app.js")).headers["cache-control"] == "no-cache"
+
+
+async def test_what_browsers_ask_for_by_themselves_is_there(page: httpx.AsyncClient) -> None:
     assert (await page.get("/user.css")).headers["content-type"].startswith("text/css")
+    icon = await page.get("/favicon.ico")
+    assert (icon.headers["content-type"], icon.content[:4]) == ("image/x-icon", b"\0\0\1\0")
+    assert "max-age" in icon.headers["cache-control"]
+    assert (await page.head("/favicon.ico")).content == b""
 
 
 async def test_those_who_take_no_compression_get_the_file_as_it_is(page: httpx.AsyncClient) -> None:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from .blueprint_files import blueprint, blueprint_files, blueprints
+from .fixed_file import fixed_files
 from .json_document import JsonDocument
 from .pack_folders import PackFolders, files_below, versions_below
 from .published import page_folder
 from .template_files import template_list, template_lists
-from .user_style import empty_style
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,8 @@ _log = logging.getLogger(__name__)
 def add_routes(register: Callable[..., None], kernel: Kernel) -> None:
     """Register the lists, bare and under ``/api``; those of templates below ``/templates``."""
     packs = PackFolders(kernel)
-    register("/user.css", empty_style)
+    for path, file in fixed_files().items():
+        register(path, file)
     documents = {
         "/extensions": JsonDocument(lambda _: scripts(packs)),
         "/i18n": JsonDocument(
