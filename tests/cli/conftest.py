@@ -90,7 +90,7 @@ def invoke(install_plugin: Callable[[str, str, str], None], tmp_path: Path, monk
     home.mkdir()
     monkeypatch.chdir(home)
 
-    def call(*arguments: str, input: str | None = None) -> click.testing.Result:
+    def call(*arguments: str, input: str | bytes | None = None) -> click.testing.Result:
         return click.testing.CliRunner().invoke(main, arguments, input=input)
 
     return call

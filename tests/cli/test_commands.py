@@ -21,7 +21,8 @@ from .conftest import Invoke
 
 def test_help_lists_own_commands_first_then_those_of_plugins(invoke: Invoke) -> None:
     lines = invoke("--help").stdout.partition("Commands:")[2].split("\n")
-    assert [line.split()[0] for line in lines if line] == ["serve", "run", "plugins", "nodes", "config", "shout"]
+    listed = [line.split()[0] for line in lines if line]
+    assert listed == ["serve", "run", "convert", "plugins", "nodes", "config", "shout"]
 
 
 def test_register_commands_adds_a_command(invoke: Invoke) -> None:

@@ -66,9 +66,10 @@ def test_a_workflow_that_cannot_run_names_node_and_input(invoke: Invoke, workflo
     ("text", "message"),
     [
         ("{", "is no JSON"),
-        ("[1]", "no workflow in API format"),
-        ('{"1": 2}', "no workflow in API format"),
-        ('{"nodes": [], "links": []}', "Export (API)"),
+        ("[1]", "is no workflow"),
+        ('{"1": 2}', "is no workflow"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"nodes": [], "links": []}', "Install comfykernel-ui-workflows"),
         ("{}", "Prompt has no outputs"),
         ('{"1": {"class_type": "Sya", "inputs": {}}}', "Did you mean 'Say'?"),
     ],
