@@ -77,7 +77,7 @@ def progress(event: ev.NodeProgress) -> str:
     )
 
 
-def progress_fragment(event: ev.NodeProgress) -> bytes:
+def progress_fragment(event: ev.NodeProgress) -> str:
     """State of one node as a member of ``progress_state``: ``"id":{...}``."""
     place = event.place
     state = {
@@ -90,7 +90,7 @@ def progress_fragment(event: ev.NodeProgress) -> bytes:
         "parent_node_id": place.parent_node_id,
         "real_node_id": place.real(),
     }
-    return encoder.encode(place.node_id) + b":" + encoder.encode(state)
+    return (encoder.encode(place.node_id) + b":" + encoder.encode(state)).decode()
 
 
 def execution_failed(event: ev.ExecutionFailed) -> str:

@@ -35,8 +35,9 @@ class RunningPrompt:
         """Will tell the state that was held back."""
         self._due = 0.0
         self._states: dict[str, NodeProgress] = {}
-        self._encoded: dict[str, bytes] = {}
-        self._frame_start = b'{"type":"progress_state","data":{"prompt_id":' + encoder.encode(prompt_id) + b',"nodes":{'
+        self._encoded: dict[str, str] = {}
+        prompt = encoder.encode(prompt_id).decode()
+        self._frame_start = f'{{"type":"progress_state","data":{{"prompt_id":{prompt},"nodes":{{'
 
     def update(self, event: NodeProgress) -> None:
         """Take in the new state of a node."""
@@ -61,4 +62,4 @@ class RunningPrompt:
         for id, event in self._states.items():
             if id not in encoded:
                 encoded[id] = progress_fragment(event)
-        return (self._frame_start + b",".join([encoded[id] for id in self._states]) + b"}}}").decode()
+        return f"{self._frame_start}{','.join([encoded[id] for id in self._states])}}}}}}}"
