@@ -10,9 +10,9 @@ import click
 if TYPE_CHECKING:
     from comfykernel_sdk.hooks import LoadSettings
 
-    from .findings import Finding, Report
+    from .findings import Finding, Report, Severity
 
-COLOURS: Final = {"error": "red", "warning": "yellow", "note": "cyan"}
+COLOURS: Final[dict[Severity, str]] = {"error": "red", "warning": "yellow", "note": "cyan"}
 EXIT_FOUND: Final = 1
 
 
