@@ -30,6 +30,8 @@ class Part(StrEnum):
 
     DIFFUSION = "diffusion"
     TEXT = "text"
+    VISION = "vision"
+    CONTROL = "control"
     CODEC = "codec"
 
 
@@ -59,6 +61,8 @@ class DevicePolicy:
         wishes: dict[Part, Precision | None] = {
             Part.DIFFUSION: self.diffusion,
             Part.TEXT: self.text,
+            Part.VISION: self.text,
+            Part.CONTROL: self.diffusion,
             Part.CODEC: self.codec,
         }
         wish = wishes[part] or (self.force if part is not Part.CODEC or self.force != "fp16" else None)

@@ -21,22 +21,25 @@ SCALED_MARK: Final = "scaled_fp8"
 class Header:
     """Names and shapes of the tensors of `file` whose names begin with `prefix`; the prefix is left out."""
 
-    def __init__(self, file: WeightFile, prefix: str = "") -> None:
+    def __init__(self, file: WeightFile, prefix: str = "", names: Mapping[str, str] | None = None) -> None:
         self.file = file
         self.prefix = prefix
+        self._given = names
 
     @cached_property
-    def shapes(self) -> Mapping[str, Shape]:
+    def names(self) -> Mapping[str, str]:
+        if self._given is not None:
+            return self._given
         start = len(self.prefix)
         return {
-            name[start:]: shape
-            for name, shape in self.file.shapes.items()
+            name[start:]: name
+            for name in self.file.shapes
             if name.startswith(self.prefix) and not name.endswith(SIDE_TENSORS) and not name.endswith(SCALED_MARK)
         }
 
     @cached_property
-    def names(self) -> Mapping[str, str]:
-        return {name: self.prefix + name for name in self.shapes}
+    def shapes(self) -> Mapping[str, Shape]:
+        return {name: self.file.shapes[full] for name, full in self.names.items()}
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -47,10 +50,18 @@ class Header:
         return Header(self.file)
 
     def below(self, prefix: str) -> Header:
-        return Header(self.file, self.prefix + prefix)
+        if self._given is None:
+            return Header(self.file, self.prefix + prefix)
+        start = len(prefix)
+        below = {name[start:]: full for name, full in self.names.items() if name.startswith(prefix)}
+        return Header(self.file, self.prefix + prefix, below)
+
+    def renamed(self, names: Mapping[str, str]) -> Header:
+        """The same tensors by other names: new -> name here."""
+        return Header(self.file, self.prefix, {new: self.names[old] for new, old in names.items()})
 
     def tensor(self, name: str) -> Tensor:
-        return self.file.read({name: self.prefix + name})[name]
+        return self.file.read({name: self.names[name]})[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self.shapes

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from comfykernel_core_nodes.diffusion.weights import TensorSource
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AddDifference:
@@ -31,6 +33,17 @@ class SetWeight:
 
     def apply(self, weight: Tensor) -> Tensor:
         return self.value.to(weight).reshape(weight.shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AddWeight:
+    """W + the weight of a name in another model: for files that hold differences."""
+
+    source: TensorSource
+    name: str
+
+    def apply(self, weight: Tensor) -> Tensor:
+        return weight + self.source.tensors[self.name].to(weight)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

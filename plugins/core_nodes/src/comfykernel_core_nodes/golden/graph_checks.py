@@ -53,7 +53,7 @@ class GraphChecks:
             case {"vae": str(name)}:
                 return self._models.codec(name)
             case {"control_net": str(name)}:
-                raise Absent(f"no control network {name}")
+                return self._models.control(name)
             case {"cond": list(tokens), "pooled": pooled}:
                 return [Conditioning(recorded(tokens), recorded(pooled) if pooled else None)]
             case {"latent": list(spec)}:

@@ -16,6 +16,7 @@ from comfykernel_core_nodes.diffusion.image_codec import to_images
 from comfykernel_core_nodes.diffusion.latent_preview import latent_colours
 from comfykernel_core_nodes.diffusion.memory import Part, default_memory
 from comfykernel_core_nodes.diffusion.published_latents import PUBLISHED_FORMATS
+from comfykernel_core_nodes.diffusion.t2i_adapter import T2IAdapter
 from comfykernel_core_nodes.golden import recipe
 from comfykernel_core_nodes.golden.node_graphs import run_single
 from comfykernel_core_nodes.golden.records import Absent, Case, Tolerance, differences, unequal
@@ -169,7 +170,21 @@ class TransformerChecks:
             return differences({"out": out}, case.tensors, TOLERANCE)
         if kind in ("ksampler", "patch"):
             return self._check_run(kind, case)
+        if model == "t2i_adapter":
+            return self._check_adapter(case)
         raise Absent(f"no check of {kind}")
+
+    def _check_adapter(self, case: Case) -> list[str]:
+        control = self._models.control(case.inputs["model"])
+        hint = recipe.image(*case.inputs["hint"])
+        pixels = control.hint.prepared(control.applied(hint), hint.shape[1] // 8, hint.shape[2] // 8)
+        network = default_memory().module(control.weights, Part.CONTROL)
+        assert isinstance(network, T2IAdapter)
+        with torch.inference_mode():
+            residuals = network.residuals(network(pixels))
+        got = {f"{name}.{n}": each for name, values in residuals.items() for n, each in enumerate(values)}
+        absent = {name: [n for n, each in enumerate(values) if each is None] for name, values in residuals.items()}
+        return unequal("empty", absent, case.inputs["none_positions"]) + differences(got, case.tensors, TOLERANCE)
 
     def _inputs(self, case: Case) -> Mapping[str, Any]:
         i = case.inputs

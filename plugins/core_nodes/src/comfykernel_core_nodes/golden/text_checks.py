@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
+from comfykernel_core_nodes.diffusion.clip_vision import ClipVisionModel
 from comfykernel_core_nodes.diffusion.t5_encoder import T5Encoder
 from comfykernel_core_nodes.diffusion.text_layouts import t5_plan
+from comfykernel_core_nodes.diffusion.vision_encoding import vision_encoder, vision_plan
 from comfykernel_core_nodes.golden import recipe
 from comfykernel_core_nodes.golden.node_graphs import run_single
 from comfykernel_core_nodes.golden.records import Absent, Case, Records, Tolerance, differences, unequal
@@ -24,6 +28,7 @@ class TextChecks:
     """The group `text_encoders`."""
 
     def __init__(self, records: Records, models: TinyModels) -> None:
+        self._records = records
         self._files: Mapping[str, Mapping[str, Any]] = records.group("text_encoders")["embedding_files"]
         self._models = models
 
@@ -88,8 +93,21 @@ class TextChecks:
         return differences(got, case.tensors, TOLERANCE)
 
     def _check_vision(self, case: Case) -> list[str]:
-        raise Absent("no CLIP vision model")
+        record = self._records.models[case.inputs["model"]]
+        header = self._models.header(case.inputs["model"]).below(str(record["prefix"]))
+        plan = vision_plan(header)
+        assert plan is not None
+        assert isinstance(plan.build, partial)
+        # The shapes of so small a model do not show its heads and activation.
+        heads, activation = record["config"]["num_attention_heads"], record["config"]["hidden_act"]
+        config = replace(plan.build.args[0], heads=heads, activation=activation)
+        encoder = vision_encoder(replace(plan, build=partial(ClipVisionModel, config)))
+        images, crop = recipe.image(*case.inputs["image"]), case.inputs["crop"]
+        got = {"pixels": encoder.pixels(images, crop=crop), **encoder.encode(images, crop=crop)._asdict()}
+        return differences(got, case.tensors, TOLERANCE)
 
     def _rows(self, name: str) -> dict[str, Tensor] | None:
         file = self._files.get(f"{name}.safetensors")
-        return None if file is None else {part: recipe.weight(key, shape) for part, (key, shape) in file.items()}
+        if file is None:
+            return None
+        return {part: recipe.weight(key, shape) for part, (key, shape) in sorted(file.items())}

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.checkpoints import diffusion_model, image_codec, text_encoder
 from comfykernel_core_nodes.diffusion.clip_text import ClipTextModel
+from comfykernel_core_nodes.diffusion.control_loading import find_control_net
+from comfykernel_core_nodes.diffusion.control_net import ControlNet
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
 from comfykernel_core_nodes.diffusion.image_codec import ImageCodec
 from comfykernel_core_nodes.diffusion.model_header import Header
@@ -96,6 +98,10 @@ class TinyModels:
     def codec(self, name: str) -> ImageCodec:
         """An autoencoder."""
         return self._once(("codec", name), partial(self._codec, name))
+
+    def control(self, name: str) -> ControlNet:
+        """A control network or an adapter."""
+        return self._once(("control", name), lambda: find_control_net(self.header(name)))
 
     def text(self, name: str, *, half: bool = False) -> TextEncoder:
         """Text models; `half` rounds their weights to float16."""

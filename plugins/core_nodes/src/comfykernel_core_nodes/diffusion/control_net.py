@@ -1,0 +1,157 @@
+"""Control networks and adapters as handles, and what becomes of their hints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from comfykernel_core_nodes.diffusion.control import ControlCall, Residuals
+from comfykernel_core_nodes.diffusion.errors import LatentShapeError
+from comfykernel_core_nodes.diffusion.image_fitting import repeated, resized
+from comfykernel_core_nodes.diffusion.latent_formats import LatentFormat
+from comfykernel_core_nodes.diffusion.memory import Part
+from comfykernel_core_nodes.diffusion.weights import WeightPatch, Weights
+
+if TYPE_CHECKING:
+    from comfykernel_core_nodes.diffusion.control_calls import ControlCaller
+    from comfykernel_core_nodes.diffusion.image_codec import ImageCodec
+
+# Pixels that a latent unit is wide.
+LATENT_PIXELS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PixelHint:
+    """A hint that the network sees as pixels, 0..1, with sides rounded up to a multiple."""
+
+    channels: int = 3
+    multiple: int = 1
+
+    def prepared(self, applied: AppliedControlNet, height: int, width: int) -> Tensor:
+        """The hint [batch, channels, height, width] for a latent's size."""
+        sides = [-(-side * LATENT_PIXELS // self.multiple) * self.multiple for side in (height, width)]
+        pixels = applied.image.movedim(-1, 1).float()
+        pixels = resized(pixels, sides[0], sides[1], "nearest-exact", crop=True)
+        return pixels.mean(dim=1, keepdim=True) if self.channels == 1 else pixels[:, : self.channels]
+
+
+@dataclass(frozen=True, slots=True)
+class LatentHint:
+    """A hint that the network sees as a latent.
+
+    `masked`: a mask is one more channel, and what it covers is hidden from the network. `picture`: what is done to the
+    pixels first, `canny` or `depth`.
+    """
+
+    latent_format: LatentFormat
+    masked: bool = False
+    picture: str = ""
+
+    def prepared(self, applied: AppliedControlNet, height: int, width: int) -> Tensor:
+        """The hint [batch, channels, height, width] for a latent's size; raises `LatentShapeError` without a VAE."""
+        if applied.vae is None:
+            raise LatentShapeError("This control network sees its hint as a latent.", "Give a VAE with its hint.")
+        pixels = applied.image.movedim(-1, 1).float()
+        if self.masked:
+            if applied.mask is None:
+                raise LatentShapeError("This control network is for inpainting.", "Give a mask with its hint.")
+            keep = 1.0 - applied.mask.reshape(-1, 1, *applied.mask.shape[-2:])
+            pixels = pixels * resized(keep, *pixels.shape[-2:], "bilinear").round()
+        pixels = resized(pixels, height * LATENT_PIXELS, width * LATENT_PIXELS, "nearest-exact", crop=True)
+        latent = self.latent_format.to_model(applied.vae.encode(self._picture(pixels).movedim(1, -1)))
+        if not self.masked:
+            return latent
+        keep = resized(keep, *latent.shape[-2:], "nearest-exact", crop=True)
+        return torch.cat([latent, repeated(keep, len(latent))], dim=1)
+
+    def _picture(self, pixels: Tensor) -> Tensor:
+        if self.picture == "canny":
+            return pixels * 255 * 0.5 + 0.5
+        return 1.0 - pixels if self.picture == "depth" else pixels
+
+
+@dataclass(frozen=True, eq=False)
+class ControlNet:
+    """An immutable handle of a control network or an adapter.
+
+    `kinds` are what the hint of a union network is, by number; `kind_count` how many it knows (0: no union network).
+    """
+
+    weights: Weights[nn.Module]
+    caller: ControlCaller
+    hint: PixelHint | LatentHint
+    kinds: tuple[int, ...] = ()
+    kind_count: int = 0
+
+    def with_kinds(self, *kinds: int) -> ControlNet:
+        """For a hint of other kinds; without any, of no particular kind."""
+        return replace(self, kinds=kinds)
+
+    def with_patches(self, patches: Mapping[str, WeightPatch]) -> ControlNet:
+        """With one more patch on each named weight."""
+        return replace(self, weights=self.weights.with_patches(patches))
+
+    def applied(
+        self,
+        image: Tensor,
+        *,
+        strength: float = 1.0,
+        start_percent: float = 0.0,
+        end_percent: float = 1.0,
+        vae: ImageCodec | None = None,
+        mask: Tensor | None = None,
+        both_sides: bool = False,
+    ) -> AppliedControlNet:
+        """The network with a hint, for conditions to carry; one value for all of a run, so that they share batches.
+
+        image: [batch, height, width, 3], 0..1. mask: [batch, height, width], 1 where an inpainting network fills.
+        """
+        return AppliedControlNet(self, image, strength, start_percent, end_percent, vae, mask, both_sides)
+
+
+@dataclass(frozen=True, eq=False)
+class AppliedControlNet:
+    """A control network with its hint; see `ControlNet.applied`."""
+
+    network: ControlNet
+    image: Tensor
+    strength: float
+    start_percent: float
+    end_percent: float
+    vae: ImageCodec | None
+    mask: Tensor | None
+    both_sides: bool
+    # The hint for the size of the last call, and what a network made of it that depends on nothing else.
+    _prepared: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False)
+
+    def residuals(self, call: ControlCall) -> Residuals | None:
+        """What the network adds in one call; None outside its range."""
+        levels = call.model.sampling.levels
+        sigma = float(call.sigma[0])
+        if sigma > levels.percent_to_sigma(self.start_percent) or sigma < levels.percent_to_sigma(self.end_percent):
+            return None
+        module = call.memory.module(self.network.weights, Part.CONTROL)
+        weight = next(module.parameters())
+        height, width = call.x.shape[-2:]
+        key = (height, width, weight.device, weight.dtype)
+        if key not in self._prepared:
+            self._prepared.clear()
+            self._prepared[key] = self.network.hint.prepared(self, height, width).to(weight.device, weight.dtype)
+        hint = for_conditions(self._prepared[key], len(call.x), call.conditions)
+        made = self.network.caller.residuals(module, hint, call, self.network.kinds)
+        return {name: [_scaled(each, self.strength) for each in values] for name, values in made.items()}
+
+
+def _scaled(residual: Tensor | None, strength: float) -> Tensor | None:
+    return None if residual is None else residual * strength
+
+
+def for_conditions(hint: Tensor, rows: int, conditions: int) -> Tensor:
+    """Rows of a hint for a batch in which each condition has the same rows; a single row stands for all."""
+    if len(hint) == 1:
+        return hint
+    return repeated(hint, rows // conditions).repeat(conditions, *[1] * (hint.ndim - 1))
