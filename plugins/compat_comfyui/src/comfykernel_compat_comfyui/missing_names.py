@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from types import FrameType
@@ -33,9 +34,17 @@ def asking_pack() -> str | None:
     return None
 
 
-def missing_text(name: str) -> str:
+def explain_import(error: ImportError, pack: str) -> None:
+    """Add the advice to ``from module import name`` that failed: Python drops what the module says."""
+    module = (error.name or "").removeprefix(f"{__package__}.shims.")
+    found = re.match(r"cannot import name '(\w+)'", error.msg)
+    if found is not None and module != error.name:
+        error.add_note(missing_text(f"{module}.{found[1]}", pack))
+
+
+def missing_text(name: str, pack: str | None = None) -> str:
     """One sentence and the advice."""
-    pack = asking_pack()
+    pack = pack or asking_pack()
     who = f"The node pack {pack!r}" if pack else "A node pack"
     return f"{who} asks for {name}, which comfykernel does not provide. {ADVICE}"
 

@@ -75,6 +75,6 @@ def _converted_node(node: Mapping[str, object]) -> dict[str, object]:
 def _wrong(found: str, types: Sequence[str], name: str) -> WrongReturnValue:
     wanted = f"{len(types)} output{'' if len(types) == 1 else 's'} ({', '.join(types)})"
     return WrongReturnValue(
-        f"{name} returned {found} where a tuple of {wanted} is due.",
+        f"{name} returned {found} where {wanted} {'is' if len(types) == 1 else 'are'} due.",
         hint="A node returns a tuple with one value for each entry of RETURN_TYPES.",
     )

@@ -14,6 +14,7 @@ from comfykernel_sdk.errors import PluginError
 from comfykernel_sdk.nodes import NodePack
 
 from ..class_nodes.definition import type_names
+from ..missing_names import explain_import
 from ..schema_nodes.replacements import replacements_of
 from .pack_contents import PackContents, read_contents
 from .pack_import import import_pack, make_package, run_prestartup
@@ -43,6 +44,8 @@ class LoadedPack:
 
     def fail(self, error: BaseException) -> None:
         """Note why the pack has no nodes."""
+        if isinstance(error, ImportError):
+            explain_import(error, self.source.name)
         own_frame = error.__traceback__
         below = own_frame.tb_next if own_frame is not None else None
         self.error = "".join(traceback.format_exception(type(error), error, below))

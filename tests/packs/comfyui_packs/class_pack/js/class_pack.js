@@ -1,0 +1,1 @@
+export const pack = "class_pack";

@@ -1,0 +1,5 @@
+import os
+
+
+def started():
+    return os.environ["HYPHEN_PACK"]

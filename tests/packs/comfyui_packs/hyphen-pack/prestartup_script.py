@@ -1,0 +1,3 @@
+import os
+
+os.environ["HYPHEN_PACK"] = "started"
