@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, ClassVar, Final, final
 
 from comfykernel_sdk.dynamic import active_inputs, is_dynamic
 from comfykernel_sdk.graph import is_link
@@ -41,6 +41,15 @@ class ClassFacts:
     """What all nodes of one class share: the inputs, unless they depend on values, without hidden ones; all names."""
 
     __slots__ = ("inputs", "names", "spec")
+    _known: ClassVar[dict[str, ClassFacts]] = {}
+
+    @classmethod
+    def of(cls, class_type: str, spec: NodeSpec) -> ClassFacts:
+        """The facts of a class; worked out when the class is met for the first time or has changed."""
+        known = cls._known.get(class_type)
+        if known is None or known.spec is not spec:
+            known = cls._known[class_type] = cls(spec)
+        return known
 
     def __init__(self, spec: NodeSpec) -> None:
         self.spec = spec
@@ -83,11 +92,10 @@ class NodeCheck:
             active = active_inputs(facts.spec.inputs, self.inputs)
             names = frozenset(i.name for i in active)
             self.active = [i for i in active if i.group != "hidden"]
-        self.sources = [
-            (name, str(value[0]))
-            for name, value in self.inputs.items()
-            if isinstance(value, list) and name in names and is_link(value) and value[0] in graph
-        ]
+        self.sources: list[tuple[str, str]] = []
+        for name, value in self.inputs.items():
+            if type(value) is list and name in names and is_link(value) and value[0] in graph:
+                self.sources.append((name, str(value[0])))
         self.waiting = iter(self.sources)
         self.errors: Sequence[JsonObject] = ()
         self.problem: JsonObject | None = None
@@ -171,6 +179,8 @@ class InputCheck:
             node.add_error(node_error("bad_linked_input", message, declared.name, extra))
             return
         output = self._linked_output(declared.name, link)
+        if output.type == declared.type and output.match is None is declared.match and not node.spec.checks_types:
+            return
         received, wanted = self._types(node, declared, output, str(link[0]))
         if node.spec.checks_types:
             node.linked_types = {**node.linked_types, declared.name: received}

@@ -13,7 +13,7 @@ from comfykernel_sdk.graph import Graph
 from comfykernel_sdk.json_types import Json, JsonObject
 from comfykernel_sdk.scheduler import ValidationAnswer, ValidationQuestion
 
-from ._node import BrokenLink, Choices, ClassFacts, InputCheck, NodeCheck
+from ._node import NO_INPUTS, BrokenLink, Choices, ClassFacts, InputCheck, NodeCheck
 from ._replace import replace_nodes
 from ._values import input_config, node_error
 
@@ -61,11 +61,9 @@ async def validate_prompt(
         InvalidPrompt: nothing of it can run.
     """
     graph = replace_nodes(graph, replacements or {})
-    _check_classes(graph, specs)
-    runs = None if targets is None else set(targets)
-    wanted = [
-        id for id, node in graph.items() if specs[str(node["class_type"])].output_node and (runs is None or id in runs)
-    ]
+    wanted = _outputs(graph, specs)
+    if targets is not None:
+        wanted = list(filter(set(targets).__contains__, wanted))
     if not wanted:
         raise InvalidPrompt(
             "Prompt has no outputs", type="prompt_no_outputs", hint="Add a node that shows or saves something."
@@ -87,20 +85,31 @@ async def validate_prompt(
     return Validated(check.converted(), [id for id in wanted if id not in bad], node_errors)
 
 
-def _check_classes(graph: Graph, specs: dict[str, NodeSpec]) -> None:
+def _outputs(graph: Graph, specs: dict[str, NodeSpec]) -> list[str]:
+    """Ids of the output nodes.
+
+    Raises:
+        InvalidPrompt: a node is none, or its class is not known.
+    """
+    found = []
     for id, node in graph.items():
-        if not isinstance(node, dict):
-            raise InvalidPrompt("A node must be an object with class_type and inputs.", details=f"Node ID '#{id}'")
-        if "class_type" not in node:
-            raise InvalidPrompt(
-                "Cannot execute because a node is missing the class_type property.", details=f"Node ID '#{id}'"
-            )
-        if not isinstance(node["class_type"], str) or node["class_type"] not in specs:
-            raise InvalidPrompt(
-                f"Cannot execute because node {node['class_type']} does not exist.", details=f"Node ID '#{id}'"
-            )
-        if not isinstance(node.get("inputs", {}), dict):
-            raise InvalidPrompt("The inputs of a node must be an object.", details=f"Node ID '#{id}'")
+        class_type = node.get("class_type") if isinstance(node, dict) else None
+        spec = specs.get(class_type) if isinstance(class_type, str) else None
+        if spec is None or not isinstance(node.get("inputs", NO_INPUTS), dict):
+            raise InvalidPrompt(_what_is_wrong(node, known=spec is not None), details=f"Node ID '#{id}'")
+        if spec.output_node:
+            found.append(id)
+    return found
+
+
+def _what_is_wrong(node: Json, *, known: bool) -> str:
+    if not isinstance(node, dict):
+        return "A node must be an object with class_type and inputs."
+    if "class_type" not in node:
+        return "Cannot execute because a node is missing the class_type property."
+    if not known:
+        return f"Cannot execute because node {node['class_type']} does not exist."
+    return "The inputs of a node must be an object."
 
 
 @final
@@ -112,7 +121,6 @@ class PromptCheck:
         self._graph = graph
         self._specs = specs
         self._choices = choices
-        self._facts: dict[str, ClassFacts] = {}
         self._order: list[NodeCheck] = []
 
     async def run(self, wanted: list[str], ask: Ask) -> None:
@@ -133,7 +141,9 @@ class PromptCheck:
             for answer in await ask(questions):
                 _take_answer(self.nodes[answer.node_id], answer)
         for node in order:
-            node.is_bad = bool(node.errors or node.problem) or any(self.nodes[s].is_bad for _, s in node.sources)
+            node.is_bad = bool(node.errors or node.problem)
+            for _, source in node.sources:
+                node.is_bad = node.is_bad or self.nodes[source].is_bad
 
     async def _collect(self, wanted: list[str]) -> None:
         """Find all nodes below the wanted outputs, sources first; nodes on a cycle have that as their problem."""
@@ -157,9 +167,7 @@ class PromptCheck:
 
     def _opened(self, id: str, consumer: tuple[NodeCheck, str] | None) -> NodeCheck:
         class_type = str(self._graph[id]["class_type"])
-        facts = self._facts.get(class_type)
-        if facts is None:
-            facts = self._facts[class_type] = ClassFacts(self._specs[class_type])
+        facts = ClassFacts.of(class_type, self._specs[class_type])
         node = self.nodes[id] = NodeCheck(id, self._graph, facts, consumer)
         return node
 
