@@ -351,3 +351,13 @@ async def test_a_chain_of_switches_as_long_as_it_likes(kernel: Kernel) -> None:
         graph[str(n)] = made("Switch", use=True, on_true=[str(n - 1), 0], on_false=[str(n - 1), 0])
     graph["show"] = made("Show", text=["1499", 0])
     assert await kernel.validate_only(PromptRequest(graph=graph)) == {}
+
+
+def test_a_failure_is_told_from_the_code_of_the_node_on() -> None:
+    @node("Broken", output_node=True)
+    def broken(mode: Small | Sized) -> Result[None]:
+        raise ValueError(mode["mode"])
+
+    run = run_graph({"1": made("Broken", mode="small")}, nodes=[broken])
+    assert run.error is not None
+    assert [line.split(", in ")[1].split("\n")[0] for line in run.error.traceback] == ["broken"]

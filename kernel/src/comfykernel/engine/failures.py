@@ -6,6 +6,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import comfykernel_sdk
 from comfykernel_sdk.events import ExecutionFailed
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 LONGEST_TEXT: Final = 2_000
 """Characters of a value that is no JSON in an error message."""
-ENGINE_FOLDER: Final = str(Path(__file__).parent)
+OWN_FOLDERS: Final = (str(Path(__file__).parent), str(Path(comfykernel_sdk.__file__).parent))
+"""Of the engine and the sdk, whose frames between the engine and a node's code tell its author nothing."""
 
 
 def failure_event(
@@ -48,7 +50,7 @@ def type_name(error: BaseException) -> str:
 def node_traceback(error: BaseException) -> list[str]:
     """Lines of the traceback from the node's own code on; all of it when the engine itself failed."""
     frame: TracebackType | None = error.__traceback__
-    while frame is not None and frame.tb_frame.f_code.co_filename.startswith(ENGINE_FOLDER):
+    while frame is not None and frame.tb_frame.f_code.co_filename.startswith(OWN_FOLDERS):
         frame = frame.tb_next
     return traceback.format_tb(frame or error.__traceback__)
 
