@@ -15,6 +15,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Published clients of the API, for their tests alone.
 CLIENTS := tests/e2e/clients/requirements.txt
+# The oldest version of the official page that is supported, for its tests in a browser.
+OLDER_PAGE := comfyui-frontend-package==1.27.10
 ARGS ?=
 BASE ?= data
 TEST_PROCESSES ?= 2
@@ -41,6 +43,7 @@ $(STAMP): constraints.txt $(CLIENTS) $(PROJECT_FILES)
 	$(PIP) install --quiet -c constraints.txt $(BUILD_TOOLS)
 	$(PIP) install --quiet --no-build-isolation -c constraints.txt $(DISTRIBUTIONS:%=-e %) -e '.[dev]'
 	$(PIP) install --quiet --no-deps --upgrade --target $(VENV)/clients -r $(CLIENTS)
+	$(PIP) install --quiet --no-deps --upgrade --target $(VENV)/older_page $(OLDER_PAGE)
 	@touch $@
 
 serve: install

@@ -25,7 +25,7 @@ JOB_S = 180.0
 class Server:
     """`comfykernel serve` on a folder; may be killed and started again."""
 
-    def __init__(self, base: Path, site: Path, python: Path | None = None) -> None:
+    def __init__(self, base: Path, *sites: Path, python: Path | None = None) -> None:
         with contextlib.closing(socket.socket()) as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
@@ -33,7 +33,7 @@ class Server:
         self.python = str(python or sys.executable)
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
-        self._environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+        self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sites)), "OMP_NUM_THREADS": "1"}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *flags: str) -> None:

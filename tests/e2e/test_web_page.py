@@ -1,25 +1,36 @@
-"""The official page in a browser: a new user opens the address, sees a graph, runs it, sees the picture."""
+"""The official page in a browser: a new user opens the address, runs the graph, looks around; nothing fails."""
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
+
+from .conftest import Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-    from .conftest import Server
-
 sync_api = pytest.importorskip("playwright.sync_api")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+OLDER_PAGE = Path(os.environ.get("COMFYKERNEL_OLDER_PAGE", Path(sys.prefix) / "older_page"))
+"""Where `make install` puts the oldest version of the page that is supported."""
+OUTSIDE = {"api.comfy.org"}
+"""Hosts that the page asks by itself; the README names them."""
 LOADED = "() => window.app?.graph && Object.keys(LiteGraph.registered_node_types).length > 20"
 PICTURE = "() => app.graph.nodes.some((node) => node.type === 'SaveImage' && node.imgs?.length)"
 TYPES = "() => app.graph.nodes.map((node) => node.type)"
-WAIT_MS = 120_000
+CARDS = "[data-testid^=template-workflow-] img, [role=dialog] img"
+FETCHED = """() => performance.getEntriesByType('resource')
+    .filter((each) => each.name.includes('/assets/') && each.transferSize > 0).map((each) => each.name)"""
+WAIT_MS = 400_000
 
 pytestmark = [
     pytest.mark.e2e,
@@ -29,32 +40,85 @@ pytestmark = [
 ]
 
 
+class Watched:
+    """A tab that notes what its page asked for, and what of that failed."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.asked: list[str] = []
+        self.failed: list[str] = []
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("requestfailed", lambda request: self._fails(request.url, str(request.failure)))
+        page.on("response", lambda answer: answer.status >= 400 and self._fails(answer.url, str(answer.status)))
+        # The browser's own requests (an icon) are told on the console alone.
+        page.on("console", lambda line: "Failed to load" in line.text and self._fails(line.location["url"], line.text))
+
+    def _fails(self, url: str, why: str) -> None:
+        if urlsplit(url).hostname not in OUTSIDE:
+            self.failed.append(f"{url}: {why}")
+
+    def run(self, command: str) -> None:
+        """Run a command of the page."""
+        self.page.evaluate("(name) => app.extensionManager.command.execute(name)", command)
+
+    def wait_for(self, condition: str) -> None:
+        self.page.wait_for_function(condition, timeout=WAIT_MS)
+
+
+@pytest.fixture(params=["newest", "oldest"])
+def page_server(request: pytest.FixtureRequest, contract_site: Path, tmp_path: Path) -> Iterator[Server]:
+    """A server with the installed page, and one with the oldest that is supported."""
+    if request.param == "oldest" and not OLDER_PAGE.is_dir():
+        pytest.skip("needs the older page (make install)")
+    server = Server(tmp_path, contract_site, *([OLDER_PAGE] if request.param == "oldest" else []))
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
-def page() -> Iterator[Page]:
-    """A tab of a browser that finds no host but this machine."""
+def open_tab() -> Iterator[Callable[[], Watched]]:
+    """Opens tabs of a browser that finds no host but this machine."""
     arguments = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser.new_page(viewport={"width": 1400, "height": 900})
+        context = browser.new_context(viewport={"width": 1400, "height": 900})
+        context.set_default_timeout(WAIT_MS)
+        yield lambda: Watched(context.new_page())
         browser.close()
 
 
-def test_a_new_user_runs_the_default_graph(server: Server, page: Page) -> None:
-    asked: list[str] = []
-    failed: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("requestfailed", lambda request: failed.append(request.url))
-    page.on("response", lambda response: failed.append(response.url) if response.status >= 400 else None)
-
-    page.goto(server.url, wait_until="domcontentloaded")
-    page.wait_for_function(LOADED, timeout=WAIT_MS)
-    page.wait_for_function("() => app.graph.nodes.length > 0", timeout=WAIT_MS)
-    assert {"CheckpointLoaderSimple", "KSampler", "SaveImage"} <= set(page.evaluate(TYPES))
+def test_a_new_user_runs_the_default_graph_and_looks_around(
+    page_server: Server, open_tab: Callable[[], Watched]
+) -> None:
+    tab = open_tab()
+    tab.page.goto(page_server.url, wait_until="domcontentloaded")
+    tab.wait_for(LOADED)
+    tab.wait_for("() => app.graph.nodes.length > 0")
+    assert {"CheckpointLoaderSimple", "KSampler", "SaveImage"} <= set(tab.page.evaluate(TYPES))
 
     # Steps only change how long it takes.
-    page.evaluate("() => { const s = app.graph.nodes.find((n) => n.type === 'KSampler'); s.widgets[2].value = 2 }")
-    page.locator("button[data-testid=queue-button], [data-testid=queue-button] button").first.click()
-    page.wait_for_function(PICTURE, timeout=WAIT_MS)
+    tab.page.evaluate("() => { const s = app.graph.nodes.find((n) => n.type === 'KSampler'); s.widgets[2].value = 2 }")
+    tab.page.locator("button[data-testid=queue-button], [data-testid=queue-button] button").first.click()
+    tab.wait_for(PICTURE)
 
-    assert [url for url in failed if url.startswith(server.url)] == []
-    assert len([url for url in asked if "/global_subgraphs" in url]) <= 1
+    tab.run("Comfy.BrowseTemplates")
+    tab.page.locator(CARDS).nth(3).wait_for()
+    tab.page.mouse.move(900, 600)
+    for _ in range(3):
+        tab.page.mouse.wheel(0, 700)
+        tab.page.wait_for_timeout(500)
+    tab.page.keyboard.press("Escape")
+    tab.run("Comfy.ShowSettingsDialog")
+    tab.page.locator("[role=dialog]").first.wait_for()
+
+    assert tab.failed == []
+    assert {urlsplit(url).hostname for url in tab.asked if url.startswith("http")} <= {"127.0.0.1", *OUTSIDE}
+    assert len([url for url in tab.asked if "/global_subgraphs" in url]) <= 1
+    assert [url for url in tab.asked if "/templates/" in url and url.endswith(".svg")]
+
+    second = open_tab()
+    second.page.goto(page_server.url, wait_until="domcontentloaded")
+    second.wait_for(LOADED)
+    assert second.page.evaluate(FETCHED) == [], "scripts are kept by the browser"
+    assert second.failed == []
