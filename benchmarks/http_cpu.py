@@ -34,10 +34,12 @@ class Route(NamedTuple):
     path: str
     requests: int
     body: str = ""
+    header: str = ""
+    label: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.method} {self.path.partition('?')[0]}"
+        return self.label or f"{self.method} {self.path.partition('?')[0]}"
 
 
 def prompt(value: int) -> dict[str, object]:
@@ -53,7 +55,7 @@ def prompt(value: int) -> dict[str, object]:
 def cpu_us(server: Server, port: int, route: Route) -> float:
     """Microseconds of CPU for one request of a volley."""
     argv = [sys.executable, str(HERE / "http_load.py"), str(port), route.method, route.path]
-    argv += [str(route.requests), str(CONNECTIONS), *([route.body] if route.body else [])]
+    argv += [str(route.requests), str(CONNECTIONS), route.body or "-", route.header]
     before = server.cpu_seconds()
     subprocess.run(argv, check=True)
     return (server.cpu_seconds() - before) / route.requests * 1e6

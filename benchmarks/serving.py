@@ -46,6 +46,15 @@ class Server:
             raise RuntimeError(f"{method} {path}: {answer.status} {content[:2000]!r}")
         return content
 
+    def header(self, path: str, name: str) -> str:
+        """A header of the answer to GET."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_S)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer.headers[name]
+
     def cpu_seconds(self) -> float:
         """User and system time that the server process has used, exact to the microsecond where Linux tells it."""
         tasks = Path(f"/proc/{self.process.pid}/task")

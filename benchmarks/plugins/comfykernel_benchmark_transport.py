@@ -6,12 +6,17 @@ turned into JSON for each request, files sent as files.
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import os
+import struct
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
+from PIL import Image
 
+from comfykernel_sdk.events import NodePreview
 from comfykernel_sdk.hooks import hookimpl
 from comfykernel_sdk.jobs import PromptRequest
 from comfykernel_sdk.storage import FileRef
@@ -51,6 +56,7 @@ class AiohttpTransport:
     def __init__(self, port: int) -> None:
         self.port = port
         self.runner: web.AppRunner | None = None
+        self.sockets: set[web.WebSocketResponse] = set()
 
     async def start(self, kernel: Kernel) -> None:
         self.kernel = kernel
@@ -64,13 +70,16 @@ class AiohttpTransport:
                 web.get("/history", self.get_history),
                 web.get("/object_info", self.get_object_info),
                 web.get("/view", self.view),
+                web.get("/ws", self.socket),
             ]
         )
         self.runner = web.AppRunner(app, access_log=None)
         await self.runner.setup()
         await web.TCPSite(self.runner, "127.0.0.1", self.port).start()
+        self.telling = asyncio.create_task(self.tell_previews())
 
     async def stop(self) -> None:
+        self.telling.cancel()
         if self.runner is not None:
             await self.runner.cleanup()
 
@@ -91,18 +100,44 @@ class AiohttpTransport:
         return web.json_response({"prompt_id": made.prompt_id, "number": made.number, "node_errors": made.node_errors})
 
     async def get_history(self, request: web.Request) -> web.Response:
-        limit = int(request.query["max_items"])
+        limit = int(request.query["max_items"]) if "max_items" in request.query else None
         jobs = await self.kernel.history(limit=limit, newest_first=True)
         return web.json_response({job.prompt_id: history_entry(job) for job in reversed(jobs)})
 
     async def get_object_info(self, request: web.Request) -> web.Response:
         return web.json_response(self.info)
 
-    async def view(self, request: web.Request) -> web.FileResponse:
+    async def view(self, request: web.Request) -> web.StreamResponse:
         query = request.query
         ref = FileRef(query["filename"], query.get("subfolder", ""), query["type"])  # type: ignore[arg-type]
         path = self.kernel.files.local_path(ref)
-        return web.FileResponse(path, headers={"Content-Disposition": f'filename="{ref.filename}"'})
+        headers = {"Content-Disposition": f'filename="{ref.filename}"'}
+        if "preview" not in query:
+            return web.FileResponse(path, headers=headers)
+        format, _, quality = query["preview"].partition(";")
+        with Image.open(path) as image:
+            stream = io.BytesIO()
+            image.save(stream, format, quality=int(quality or 90))
+        return web.Response(body=stream.getvalue(), content_type=f"image/{format}", headers=headers)
+
+    async def socket(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self.sockets.add(socket)
+        try:
+            async for _ in socket:
+                pass
+        finally:
+            self.sockets.discard(socket)
+        return socket
+
+    async def tell_previews(self) -> None:
+        async for bus_event in self.kernel.subscribe():
+            event = bus_event.event
+            if isinstance(event, NodePreview):
+                frame = struct.pack(">II", 1, 1) + event.image
+                for socket in list(self.sockets):
+                    await socket.send_bytes(frame)
 
 
 def make(settings: Settings) -> AiohttpTransport:
