@@ -237,6 +237,48 @@ async def test_one_failing_change_does_not_harm_its_group(database: Path) -> Non
         await writer.run(lambda _: None)
 
 
+async def test_half_a_change_takes_its_group_with_it_and_nobody_is_told_otherwise(database: Path) -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection.execute("CREATE TABLE t (x INTEGER)")
+    writer = GroupCommit(connection)
+    hold = threading.Event()
+
+    def insert(value: int, connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO t VALUES (?)", (value,))
+        if value == 2:
+            raise BadInput("two")
+
+    first = asyncio.create_task(writer.run(lambda _: hold.wait(10)))
+    await asyncio.sleep(0)
+    changes = [asyncio.create_task(writer.run(partial(insert, value), savepoint=False)) for value in range(4)]
+    await asyncio.sleep(0)
+    hold.set()
+    results = await asyncio.gather(first, *changes, return_exceptions=True)
+    assert [type(result) for result in results[1:]] == [Unavailable] * 4
+    assert await writer.run(lambda each: each.execute("SELECT x FROM t").fetchall()) == []
+    await writer.close()
+
+
+async def test_a_change_without_hurry_goes_before_the_next_one(database: Path) -> None:
+    jobs = await SqliteJobStore.open(database)
+    await jobs.add(Job(prompt_id="a", number=1, graph={}))
+    started = asyncio.create_task(jobs.start("a", worker="w", attempts=1, started_ms=5))
+    await asyncio.sleep(0)
+    await jobs.finish("a", Outcome(status="done"), ended_ms=9)
+    await started
+    job = await jobs.get("a")
+    assert job is not None
+    assert (job.state, job.worker, job.started_ms) == (JobState.DONE, "w", 5)
+    await jobs.add(Job(prompt_id="b", number=1, graph={}))
+    late = asyncio.create_task(jobs.start("b", worker="w", attempts=1, started_ms=5))
+    await asyncio.sleep(0)
+    await jobs.close()
+    await late
+    again = await SqliteJobStore.open(database)
+    assert [job.state for job in await again.unfinished()] == [JobState.RUNNING]
+    await again.close()
+
+
 async def test_a_full_disk_refuses_changes_and_keeps_the_rest(database: Path) -> None:
     jobs = await SqliteJobStore.open(database)
     await jobs.add(Job(prompt_id="a", number=1, graph={}))

@@ -3,9 +3,8 @@
 A commit that reaches the disk costs milliseconds whatever it holds. While one is under way new changes wait in a
 queue, and the next commit takes all of them: the more is asked, the larger the groups. Callers that were just told
 of a commit often come back with the next change at once, so where several are at work a group waits for them for a
-small part of the time that a commit takes. A change of one statement leaves no trace when it fails; one of several
-statements runs in a savepoint of its own, so that it takes nothing else with it. A caller goes on after the commit
-that holds its change.
+small part of the time that a commit takes. A change that may fail halfway runs in a savepoint of its own, so that it
+takes nothing else with it. A caller goes on after the commit that holds its change.
 """
 
 from __future__ import annotations
@@ -53,11 +52,14 @@ class _Waiting:
         """Apply the change, or leave no trace of it."""
         if self.savepoint:
             connection.execute("SAVEPOINT change")
+        written = connection.total_changes
         try:
             self.result = self.change(connection)
         except Exception as error:
             if not connection.in_transaction:  # SQLite gave the whole group up: no space, no access
                 raise
+            if not self.savepoint and connection.total_changes != written:
+                raise sqlite3.DatabaseError(f"half a change was written: {error}") from error
             self.error = error
             if self.savepoint:
                 connection.execute("ROLLBACK TO change")
@@ -88,8 +90,8 @@ class GroupCommit:
     async def run(self, change: Change[R], *, savepoint: bool = True, hurry: bool = True) -> R:
         """Apply a change; returns its result when it is on disk.
 
-        Without ``savepoint`` the change is one statement. Without ``hurry`` it waits a moment for another one, before
-        which it is applied.
+        Without ``savepoint`` a change that fails after it has written something takes its group with it. Without
+        ``hurry`` it waits a moment for another one, before which it is applied.
 
         Raises:
             Unavailable: the database can't be written (disk full, for example), or the store is closed.

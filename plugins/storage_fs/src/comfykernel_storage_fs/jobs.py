@@ -74,7 +74,7 @@ class SqliteJobStore:
         replaced."""
         values = job_rows.values_of(job)
         rows = [(each.number, job_rows.encode(each.event)) for each in events]
-        job.sequence = await self._writer.run(lambda connection: _add(connection, job, values, rows))
+        job.sequence = await self._writer.run(lambda connection: _add(connection, job, values, rows), savepoint=False)
         return job
 
     async def get(self, prompt_id: str) -> Job | None:
@@ -163,7 +163,7 @@ class SqliteJobStore:
         """Keep events; numbers that are there already are replaced, events of an unknown job dropped."""
         rows = [(each.number, job_rows.encode(each.event)) for each in events]
         if rows:
-            await self._writer.run(lambda connection: _append(connection, prompt_id, rows))
+            await self._writer.run(lambda connection: _append(connection, prompt_id, rows), savepoint=False)
 
     async def events(self, prompt_id: str, *, since: int = 0) -> AsyncIterator[NumberedEvent]:
         """The kept events with a number above ``since``, in order."""
