@@ -339,12 +339,17 @@ async def test_a_taker_that_is_cancelled_when_it_is_woken_leaves_the_job_to_the_
 
 async def test_the_state_of_node_packs_is_what_the_workers_told(house: House) -> None:
     def state() -> tuple[str, str]:
-        (info,) = (i for i in house.kernel.plugins() if i.name == "core")
+        (info,) = (i for i in house.kernel.plugins() if (i.name, i.kind) == ("core", "node"))
         return info.state, info.error
 
+    def tell(error: str) -> None:
+        plugin = {"name": "core", "distribution": "comfykernel-core-nodes", "error": error}
+        other = {**plugin, "name": "another", "error": "" if error else "Traceback: another"}
+        packs = [{"name": each["name"], "plugin": each} for each in (plugin, other)]
+        house.host.set_catalog(Catalog(nodes={"Show": SHOW}, packs=packs))
+
     assert state() == ("found", "")
-    pack = {"name": "core", "distribution": "comfykernel-core-nodes", "error": "Traceback: broken"}
-    house.host.set_catalog(Catalog(nodes={"Show": SHOW}, packs=[pack]))
+    tell("Traceback: broken")
     assert state() == ("failed", "Traceback: broken")
-    house.host.set_catalog(Catalog(nodes={"Show": SHOW}, packs=[{**pack, "error": ""}]))
+    tell("")
     assert state() == ("started", "")

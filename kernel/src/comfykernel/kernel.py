@@ -321,8 +321,9 @@ class LocalKernel:
 
     def plugins(self) -> list[PluginInfo]:
         """What is installed, chosen, failed; of node packs what the workers told."""
-        packs = {str(pack.get("distribution")): pack for pack in self.catalog.catalog.packs}
-        return [_as_loaded(info, packs.get(info.distribution)) for info in self._plugins()]
+        told = [pack.get("plugin") for pack in self.catalog.catalog.packs]
+        errors = {(each["name"], each["distribution"]): str(each["error"]) for each in told if isinstance(each, dict)}
+        return [_as_loaded(info, errors.get((info.name, info.distribution))) for info in self._plugins()]
 
     def node_packs(self) -> list[JsonObject]:
         """What the workers told of their node packs."""
@@ -426,11 +427,10 @@ class LocalKernel:
         await self.end(job.prompt_id, outcome_from_events(events, "failed", reason=reason))
 
 
-def _as_loaded(info: PluginInfo, pack: JsonObject | None) -> PluginInfo:
-    """A plugin with nodes is loaded in workers only: its state is what they said of its pack."""
-    if pack is None or info.kind != "node" or info.state == "disabled":
+def _as_loaded(info: PluginInfo, error: str | None) -> PluginInfo:
+    """A plugin with nodes is loaded in workers only: its state is what they said of it."""
+    if error is None or info.kind != "node" or info.state == "disabled":
         return info
-    error = str(pack.get("error") or "")
     return msgspec.structs.replace(info, state="failed" if error else "started", error=error)
 
 

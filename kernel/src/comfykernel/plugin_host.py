@@ -63,9 +63,10 @@ _log = logging.getLogger(__name__)
 
 
 class LoadedPack(msgspec.Struct, frozen=True, kw_only=True):
-    """A node pack and where it came from. With ``error`` (a traceback) the pack is empty."""
+    """A node pack and the plugin it came from. With ``error`` (a traceback) the pack is empty."""
 
     pack: NodePack
+    plugin: str = ""
     distribution: str
     version: str
     seconds: float
@@ -393,7 +394,12 @@ class _Gathered:
 
 def _loaded(pack: NodePack, info: PluginInfo) -> LoadedPack:
     return LoadedPack(
-        pack=pack, distribution=info.distribution, version=info.version, seconds=info.seconds, error=info.error
+        pack=pack,
+        plugin=info.name,
+        distribution=info.distribution,
+        version=info.version,
+        seconds=info.seconds,
+        error=info.error,
     )
 
 

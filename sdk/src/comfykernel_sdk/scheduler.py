@@ -65,7 +65,8 @@ class Catalog(msgspec.Struct, kw_only=True):
 
     nodes: dict[str, NodeSpec] = {}
     packs: list[JsonObject] = []
-    """``{name, distribution, version, nodes, seconds, error, directory, web_directory, replacements}`` of each."""
+    """``{name, plugin, distribution, version, nodes, seconds, error, directory, web_directory, replacements}`` of each;
+    ``plugin``, which registered it, is ``{name, distribution, error}``."""
     collisions: list[JsonObject] = []
     """``{id, winner, losers}`` where several packs claim one node id."""
     fingerprint: str = ""

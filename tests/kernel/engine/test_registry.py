@@ -63,11 +63,13 @@ def test_packs_are_told_with_their_errors() -> None:
     registry = Registry([pack("good", other), pack("bad", error="Traceback ...")])
     assert registry.catalog.packs == [
         {
-            "name": "good", "distribution": "dist-good", "version": "1", "nodes": ["Other"], "seconds": 0.5,
+            "name": "good", "plugin": {"name": "", "distribution": "dist-good", "error": ""},
+            "distribution": "dist-good", "version": "1", "nodes": ["Other"], "seconds": 0.5,
             "error": "", "directory": None, "web_directory": "/good", "replacements": [],
         },
         {
-            "name": "bad", "distribution": "dist-bad", "version": "1", "nodes": [], "seconds": 0.5,
+            "name": "bad", "plugin": {"name": "", "distribution": "dist-bad", "error": "Traceback ..."},
+            "distribution": "dist-bad", "version": "1", "nodes": [], "seconds": 0.5,
             "error": "Traceback ...", "directory": None, "web_directory": "/bad", "replacements": [],
         },
     ]  # fmt: skip

@@ -53,8 +53,9 @@ class Registry:
             if owner is not loaded:
                 self._report_collision(id, owner, loaded)
             self._add(id if owner is loaded else f"{pack.name}:{id}", definition, loaded)
+        plugin: JsonObject = {"name": loaded.plugin, "distribution": loaded.distribution, "error": loaded.error}
         about: JsonObject = {
-            "name": pack.name, "distribution": loaded.distribution, "version": loaded.version,
+            "name": pack.name, "plugin": plugin, "distribution": loaded.distribution, "version": loaded.version,
             "nodes": list(pack.nodes), "seconds": loaded.seconds, "error": loaded.error,
             "directory": pack.directory, "web_directory": str(pack.web_directory) if pack.web_directory else None,
             "replacements": msgspec.to_builtins(pack.replacements, str_keys=True), **pack.about,
