@@ -129,7 +129,6 @@ class Worker:
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._read_all, args=(loop, inbox), name="channel-reader", daemon=True).start()
         engine = self._engine = create_engine(self._settings)
-        set_threads(self._settings.execution.threads)
         gc.collect()
         gc.freeze()
         self._sender.send(channel.Ready(engine.catalog, self._status(engine), torch_version()))
@@ -188,13 +187,6 @@ class Worker:
 def torch_version() -> str:
     """Version of torch when a node pack has imported it."""
     return str(getattr(sys.modules.get("torch"), "__version__", ""))
-
-
-def set_threads(count: int) -> None:
-    """Limit the CPU threads of torch when a node pack has imported it; 0: leave them."""
-    torch = sys.modules.get("torch")
-    if count > 0 and torch is not None:
-        torch.set_num_threads(count)
 
 
 def end_process(code: int) -> None:
