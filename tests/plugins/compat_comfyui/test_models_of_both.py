@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import comfykernel_demo_model
 import pytest
 import torch
 from torch import Tensor
 
+import comfykernel_demo_model
 from comfykernel_compat_comfyui.class_nodes.borders import from_pack, to_pack
 from comfykernel_compat_comfyui.diffusion_bridge import library
 from comfykernel_compat_comfyui.diffusion_bridge.forms import install_forms

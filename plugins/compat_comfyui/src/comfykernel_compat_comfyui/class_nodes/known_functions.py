@@ -112,7 +112,7 @@ CheckpointSave: save(model, clip, vae, filename_prefix, prompt, extra_pnginfo)
 def _read(table: str) -> dict[str, str]:
     """Node -> ``function(parameter, ...)``; an indented line goes on with the one before it."""
     lines = table.strip().replace("\n    ", " ").splitlines()
-    return dict(line.split(": ", 1) for line in lines)  # type: ignore[arg-type]
+    return dict(line.split(": ", 1) for line in lines)
 
 
 FUNCTIONS: Final = _read(_TABLE)
