@@ -88,3 +88,9 @@ def test_its_nodes_run_among_others(environment: dict[str, str], tmp_path: Path)
     with PIL.Image.open(file["path"]) as picture:
         assert picture.getpixel((0, 0)) == (0, 0, 0)
         assert picture.getpixel((16, 16)) > (240, 240, 240)
+
+
+def test_nothing_is_wrong_with_it() -> None:
+    command = [sys.executable, "-m", "comfykernel_cli", "check", str(PACK), "--alone", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["findings"] == []

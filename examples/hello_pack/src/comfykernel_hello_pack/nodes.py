@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 
 from comfykernel_sdk.nodes import node
-from comfykernel_sdk.sockets import Choice, Float, Image, Text
+from comfykernel_sdk.sockets import Choice, Float, Image, Out, Socket, Text
 
 GREETINGS = {"English": "Hello", "Deutsch": "Hallo", "Español": "Hola"}
 
@@ -15,17 +15,17 @@ GREETINGS = {"English": "Hello", "Deutsch": "Hallo", "Español": "Hola"}
 @node("HelloGreeting", category="hello", display_name="Greeting")
 def greeting(
     name: Annotated[str, Text(default="world", tooltip="Who is greeted.")],
-    language: Annotated[str, Choice(*GREETINGS, default="English")],
-) -> str:
+    language: Annotated[str, Choice(*GREETINGS, default="English", tooltip="In which one.")],
+) -> Annotated[str, Out(tooltip="The greeting.")]:
     """Greet somebody in a language of their choice."""
     return f"{GREETINGS[language]}, {name}!"
 
 
 @node("HelloVignette", category="hello", display_name="Vignette")
 def vignette(
-    image: Image,
+    image: Annotated[Image, Socket("IMAGE", tooltip="Any number of pictures.")],
     strength: Annotated[float, Float(default=0.5, min=0.0, max=1.0, step=0.05, tooltip="1: black corners.")],
-) -> Image:
+) -> Annotated[Image, Out(tooltip="The same pictures, darker outside.")]:
     """Darken an image towards its corners.
 
     Each pixel is multiplied by ``1 - strength * r²``, where ``r`` is its distance from the centre, 1 in a corner.

@@ -62,9 +62,14 @@ def _show(report: Report) -> None:
     title = f"{report.distribution} {report.version}".strip()
     times = f"found in {_duration(report.import_s)}, registered in {_duration(report.register_s)}"
     click.echo(f"{click.style(title, bold=True)}: {_number(len(report.nodes), 'node')}, {times}")
+    told: set[str] = set()
     for finding in report.findings:
         click.echo()
         _show_finding(finding)
+        if finding.hint not in told:
+            told.add(finding.hint)
+            for line in finding.hint.splitlines():
+                click.echo(f"    {line}")
     counts = [_number(report.count(severity), severity) for severity in COLOURS if report.count(severity)]
     click.echo()
     click.secho(f"{', '.join(counts)}." if counts else "All is well.", bold=True)
@@ -80,8 +85,6 @@ def _show_finding(finding: Finding) -> None:
         + finding.message
         + click.style(f" [{finding.rule}]", dim=True)
     )
-    for line in finding.hint.splitlines():
-        click.echo(f"    {line}")
 
 
 def _shown_path(file: str) -> str:

@@ -80,12 +80,14 @@ def _check_free(distribution: str, package: str) -> None:
         pass
     else:
         raise _taken(f"A distribution {distribution!r} ({version}) is installed.")
-    owners = importlib.metadata.packages_distributions().get(package, [])
-    spec = None if package in sys.modules else importlib.util.find_spec(package)
-    # Any folder on the module path looks like a package without origin: that one hides nothing.
-    if package in sys.modules or owners or (spec is not None and spec.origin is not None):
-        of = f" of {', '.join(sorted(set(owners)))}" if owners else ""
-        raise _taken(f"There is a package {package!r}{of}, which the new one would hide.")
+    loaded = package in sys.modules
+    spec = None if loaded else importlib.util.find_spec(package)
+    if loaded or spec is not None:
+        owners = sorted(set(importlib.metadata.packages_distributions().get(package, [])))
+        # Any folder on the module path looks like a package without origin: that one hides nothing.
+        if loaded or owners or (spec is not None and spec.origin is not None):
+            of = f" of {', '.join(owners)}" if owners else ""
+            raise _taken(f"There is a package {package!r}{of}, which the new one would hide.")
     for entry in importlib.metadata.entry_points(group=NODES_GROUP, name=package):
         raise _taken(f"There is a node plugin {entry.name!r} of {entry.dist.name if entry.dist else entry.value}.")
 
