@@ -12,7 +12,7 @@ from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
 from comfykernel_core_nodes.diffusion.errors import CheckpointError
-from comfykernel_core_nodes.diffusion.lora_names import longest_prefixes, text_names, unet_names
+from comfykernel_core_nodes.diffusion.lora_names import Target, longest_prefixes, model_names, text_names
 from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder
 from comfykernel_core_nodes.diffusion.weight_files import open_weights
 from comfykernel_core_nodes.diffusion.weight_patches import (
@@ -22,6 +22,7 @@ from comfykernel_core_nodes.diffusion.weight_patches import (
     Hadamard,
     Kronecker,
     LowRank,
+    OnRows,
     Orthogonal,
     SetWeight,
     Unchanged,
@@ -71,8 +72,8 @@ def apply_lora(
     """
     used: set[str] = set()
     if model is not None:
-        names = unet_names(model.weights.source.shapes)
-        patches = lora_patches(tensors, names, strength_model, used)
+        known = model_names(model.weights.source.shapes)
+        patches = lora_patches(tensors, known.names, strength_model, used, known.targets)
         model = model.with_patches(patches) if patches and strength_model else model
     if clip is not None:
         of_parts = {
@@ -84,9 +85,16 @@ def apply_lora(
 
 
 def lora_patches(
-    tensors: Mapping[str, Tensor], names: Mapping[str, str], strength: float, used: set[str]
+    tensors: Mapping[str, Tensor],
+    names: Mapping[str, str],
+    strength: float,
+    used: set[str],
+    targets: Mapping[str, Target] | None = None,
 ) -> dict[str, WeightPatch]:
-    """Patches by weight name; keys of the file that were taken are added to `used`."""
+    """Patches by weight name; keys of the file that were taken are added to `used`.
+
+    targets: what stands in `names` and is no module; patches of its weight are laid over the tensor, or its rows.
+    """
     groups: dict[str, dict[str, Tensor]] = {}
     for name, _, rest in longest_prefixes(tensors, names):
         groups.setdefault(name, {})[rest] = tensors[name + rest]
@@ -96,7 +104,25 @@ def lora_patches(
         for ending, patch in _module_patches(known, strength).items():
             patches[names[name] + ending] = patch
         used.update(name + rest for rest in known.used)
-    return patches
+    return _on_targets(patches, targets) if targets else patches
+
+
+def _on_targets(patches: Mapping[str, WeightPatch], targets: Mapping[str, Target]) -> dict[str, WeightPatch]:
+    """Patches by the tensors that they change; those of rows of one tensor are put together."""
+    changed: dict[str, WeightPatch] = {}
+    for name, patch in patches.items():
+        module, _, ending = name.rpartition(".")
+        target = targets.get(module)
+        if target is None:
+            changed[name] = patch
+        elif target.count is None:
+            changed[target.tensor] = patch
+        else:
+            tensor = f"{target.tensor.rpartition('.')[0]}.{ending}"
+            before = changed.get(tensor)
+            earlier = before.parts if isinstance(before, OnRows) else ()
+            changed[tensor] = OnRows((*earlier, (target.start, target.count, patch)))
+    return changed
 
 
 class _Entries:

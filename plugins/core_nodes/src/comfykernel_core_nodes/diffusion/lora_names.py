@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from comfykernel_core_nodes.diffusion.transformer_layouts import Slot, flux_slots, sd3_slots
 
 # Module names inside a residual block: original layout -> diffusers layout.
 _RESIDUAL_NAMES: Final = {
@@ -16,28 +18,102 @@ _RESIDUAL_NAMES: Final = {
     "skip_connection": "conv_shortcut",
 }
 _OUTER_NAMES: Final = {
-    "time_embed.0": "time_embedding.linear_1",
-    "time_embed.2": "time_embedding.linear_2",
-    "input_blocks.0.0": "conv_in",
-    "out.0": "conv_norm_out",
-    "out.2": "conv_out",
+    "time_embed.0": ("time_embedding.linear_1",),
+    "time_embed.2": ("time_embedding.linear_2",),
+    "label_emb.0.0": ("add_embedding.linear_1", "class_embedding.linear_1"),
+    "label_emb.0.2": ("add_embedding.linear_2", "class_embedding.linear_2"),
+    "input_blocks.0.0": ("conv_in",),
+    "out.0": ("conv_norm_out",),
+    "out.2": ("conv_out",),
 }
 _BLOCK = re.compile(r"(input_blocks|output_blocks)\.(\d+)\.(\d+)\.(.+)")
+_NUMBERED = re.compile(r"(double_blocks|single_blocks|joint_blocks)\.(\d+)\.")
 _MIDDLE = re.compile(r"middle_block\.(\d)\.(.+)")
 
 
-def unet_names(weights: Iterable[str]) -> dict[str, str]:
-    """All accepted names of a UNet's modules -> module name; `weights` are its tensors' names."""
+class Target(NamedTuple):
+    """What files treat as a module though it is none: a tensor, or its rows from `start` on, `count` of them."""
+
+    tensor: str
+    start: int = 0
+    count: int | None = None
+
+
+class ModelNames(NamedTuple):
+    """What names in files mean: accepted name -> module, or -> a name of `targets`."""
+
+    names: dict[str, str]
+    targets: Mapping[str, Target]
+
+
+def model_names(shapes: Mapping[str, Sequence[int]]) -> ModelNames:
+    """All accepted names of a diffusion network's modules; `shapes` are those of its tensors."""
+    if "double_blocks.0.img_attn.qkv.weight" in shapes:
+        return _transformer_names(shapes, flux_slots(_counts(shapes)))
+    if "joint_blocks.0.x_block.attn.qkv.weight" in shapes:
+        return _transformer_names(shapes, sd3_slots(_counts(shapes)))
+    targets = _tensor_targets(shapes)
+    return ModelNames({**unet_names(shapes), **_tensor_names(targets)}, targets)
+
+
+def _tensor_targets(weights: Iterable[str]) -> dict[str, Target]:
+    """Tensors that are no module's weight, by themselves."""
+    return {name: Target(name) for name in weights if not name.endswith(".weight")}
+
+
+def _tensor_names(targets: Iterable[str]) -> dict[str, str]:
+    return {f"diffusion_model.{name}": name for name in targets}
+
+
+def _counts(shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    """How many blocks of each kind there are."""
+    counts: dict[str, int] = {}
+    for name in shapes:
+        if match := _NUMBERED.match(name):
+            counts[match[1]] = max(counts.get(match[1], 0), int(match[2]) + 1)
+    return counts
+
+
+def _transformer_names(shapes: Mapping[str, Sequence[int]], slots: Mapping[str, Slot]) -> ModelNames:
+    targets = _tensor_targets(shapes)
+    names = {**own_names(shapes), **_tensor_names(targets)}
+    for other, slot in slots.items():
+        weight = shapes.get(f"{slot.module}.weight")
+        if weight is None:
+            continue
+        module = slot.module
+        if slot.parts > 1:
+            # All parts but the last are as wide as the input; the last takes the rest.
+            start, last = slot.part * weight[1], slot.part == slot.parts - 1
+            module = f"{slot.module}[{slot.part}]"
+            targets[module] = Target(f"{slot.module}.weight", start, weight[0] - start if last else weight[1])
+        flat = other.replace(".", "_")
+        for beginning in ("transformer.", "base_model.model.", "unet.base_model.model."):
+            names[f"{beginning}{other}"] = module
+        names[f"lora_transformer_{flat}"] = names[f"lycoris_{flat}"] = module
+    return ModelNames(names, targets)
+
+
+def own_names(weights: Iterable[str]) -> dict[str, str]:
+    """The names that follow from a network's own ones: with dots, and with underscores as kohya writes them."""
     modules = sorted({name.removesuffix(".weight") for name in weights if name.endswith(".weight")})
     names: dict[str, str] = {}
     for module in modules:
         names[f"diffusion_model.{module}"] = module
         names[f"lora_unet_{module.replace('.', '_')}"] = module
-    for module, other in diffusers_names(modules).items():
-        flat = other.replace(".", "_")
-        names[f"lora_unet_{flat}"] = names[f"lycoris_{flat}"] = module
-        processor = other.replace(".to_", ".processor.to_").removesuffix(".0" if other.endswith(".to_out.0") else "\0")
-        names[processor] = names[f"unet.{processor}"] = module
+    return names
+
+
+def unet_names(weights: Iterable[str]) -> dict[str, str]:
+    """All accepted names of a UNet's modules -> module name; `weights` are its tensors' names."""
+    names = own_names(weights)
+    for module, others in diffusers_names(set(names.values())).items():
+        for other in others:
+            flat = other.replace(".", "_")
+            names[f"lora_unet_{flat}"] = names[f"lycoris_{flat}"] = module
+            processor = other.replace(".to_", ".processor.to_")
+            processor = processor.removesuffix(".0") if other.endswith(".to_out.0") else processor
+            names[processor] = names[f"unet.{processor}"] = module
     return names
 
 
@@ -60,20 +136,22 @@ def text_names(part: str, weights: Iterable[str], parts: Iterable[str]) -> dict[
         return names
     second = part == "g" and "l" in others
     for module in modules:
-        if module.startswith("encoder.layers."):
+        names[f"text_encoders.clip_{part}.transformer.text_model.{module}"] = module
+        if module.startswith("encoder.layers.") and not module.endswith(("layer_norm1", "layer_norm2")):
             flat = module.replace(".", "_")
             beginnings = ("lora_te2_",) if second else ("lora_te_", "lora_te1_")
             names.update({f"{beginning}text_model_{flat}": module for beginning in beginnings})
             names[f"text_encoder{'_2' if second else ''}.text_model.{module}"] = module
-            names[f"text_encoders.clip_{part}.transformer.text_model.{module}"] = module
         elif module == "text_projection":
-            names["lora_te2_text_projection" if part == "g" else "lora_te1_text_projection"] = module
-            names[f"text_encoders.clip_{part}.transformer.text_projection"] = module
+            names[f"text_encoders.clip_{part}.transformer.{module}"] = module
+            names.pop(f"text_encoders.clip_{part}.transformer.text_model.{module}")
+            for count in ("lora_te2_", "lora_prior_te_") if part == "g" else ("lora_te1_",):
+                names[f"{count}{module}"] = module
     return names
 
 
-def diffusers_names(modules: Iterable[str]) -> dict[str, str]:
-    """Module name in the original layout -> name in the diffusers layout, for those that have one."""
+def diffusers_names(modules: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Module name in the original layout -> names in the diffusers layout, for those that have one."""
     modules = list(modules)
     present = set(modules)
     places = dict(_block_places(present))
@@ -82,11 +160,11 @@ def diffusers_names(modules: Iterable[str]) -> dict[str, str]:
         if match := _MIDDLE.fullmatch(module):
             index, rest = int(match[1]), match[2]
             place = "mid_block.attentions.0" if index == 1 else f"mid_block.resnets.{index // 2}"
-            names[module] = f"{place}.{_RESIDUAL_NAMES.get(rest, rest)}"
+            names[module] = (f"{place}.{_RESIDUAL_NAMES.get(rest, rest)}",)
         elif match := _BLOCK.fullmatch(module):
             part = f"{match[1]}.{match[2]}.{match[3]}"
             if part in places:
-                names[module] = f"{places[part]}.{_inner_name(match[4])}"
+                names[module] = (f"{places[part]}.{_inner_name(match[4])}",)
     return names
 
 

@@ -128,6 +128,28 @@ def sd3_slot(module: str) -> Slot | None:
     return None if slot is None else slot._replace(module=f"joint_blocks.{match[2]}.{slot.module}")
 
 
+def flux_slots(counts: Mapping[str, int]) -> dict[str, Slot]:
+    """All modules of diffusers' Flux -> where they stand; counts: numbers of `double_blocks` and `single_blocks`."""
+    slots = {module: Slot(ours) for module, ours in _FLUX_OUTER.items()}
+    for blocks, other, table in (
+        ("double_blocks", "transformer_blocks", _FLUX_DOUBLE),
+        ("single_blocks", "single_transformer_blocks", _FLUX_SINGLE),
+    ):
+        for number in range(counts.get(blocks, 0)):
+            for module, slot in table.items():
+                slots[f"{other}.{number}.{module}"] = slot._replace(module=f"{blocks}.{number}.{slot.module}")
+    return slots
+
+
+def sd3_slots(counts: Mapping[str, int]) -> dict[str, Slot]:
+    """All modules of diffusers' SD3 -> where they stand; counts: number of `joint_blocks`."""
+    slots = {module: Slot(ours) for module, ours in _SD3_OUTER.items()}
+    for number in range(counts.get("joint_blocks", 0)):
+        for module, slot in _SD3_BLOCK.items():
+            slots[f"transformer_blocks.{number}.{module}"] = slot._replace(module=f"joint_blocks.{number}.{slot.module}")
+    return slots
+
+
 def flux_tensors(header: ModelHeader) -> dict[str, str | Made]:
     """The tensors of a Flux transformer in the layout of diffusers, by our names."""
     return dict(_tensors(header, {name: flux_slot(name.rpartition(".")[0]) for name in header.names}))

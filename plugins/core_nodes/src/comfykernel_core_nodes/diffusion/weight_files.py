@@ -155,15 +155,21 @@ class PickleFile:
         self.path = path
 
     @cached_property
-    def tensors(self) -> dict[str, Tensor]:
+    def content(self) -> Mapping[object, object]:
+        """The whole table, as it was saved; raises `CheckpointError`."""
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
             message = "cannot be read as a pickle of plain tensors."
             raise CheckpointError(self.path, message, "Convert it to safetensors.", type="unsafe_checkpoint") from error
-        if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-            content = content["state_dict"]
-        return dict(_flattened("", content))
+        return content if isinstance(content, dict) else {}
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors; tables in tables are flattened."""
+        content = self.content
+        inner = content.get("state_dict")
+        return dict(_flattened("", inner if isinstance(inner, dict) else content))
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from comfykernel_core_nodes.diffusion.weights import TensorSource
+from comfykernel_core_nodes.diffusion.weights import TensorSource, WeightPatch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +44,19 @@ class AddWeight:
 
     def apply(self, weight: Tensor) -> Tensor:
         return weight + self.source.tensors[self.name].to(weight)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnRows:
+    """Patches of parts of a weight: (first row, number of rows, patch)."""
+
+    parts: tuple[tuple[int, int, WeightPatch], ...]
+
+    def apply(self, weight: Tensor) -> Tensor:
+        weight = weight.clone()
+        for start, count, patch in self.parts:
+            weight[start : start + count] = patch.apply(weight[start : start + count])
+        return weight
 
 
 @dataclass(frozen=True, slots=True, eq=False)

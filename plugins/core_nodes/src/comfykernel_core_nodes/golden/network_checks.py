@@ -176,10 +176,10 @@ class TransformerChecks:
 
     def _check_adapter(self, case: Case) -> list[str]:
         control = self._models.control(case.inputs["model"])
-        hint = recipe.image(*case.inputs["hint"])
-        pixels = control.hint.prepared(control.applied(hint), hint.shape[1] // 8, hint.shape[2] // 8)
         network = default_memory().module(control.weights, Part.CONTROL)
         assert isinstance(network, T2IAdapter)
+        # The records show grey adapters the first colour, without what a run does to a hint.
+        pixels = recipe.image(*case.inputs["hint"]).movedim(-1, 1)[:, : network.config.hint_channels]
         with torch.inference_mode():
             residuals = network.residuals(network(pixels))
         got = {f"{name}.{n}": each for name, values in residuals.items() for n, each in enumerate(values)}

@@ -7,11 +7,13 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from comfykernel_core_nodes.diffusion.hypernetworks import apply_hypernetwork, hypernetwork_of
 from comfykernel_core_nodes.diffusion.lora import apply_lora
+from comfykernel_core_nodes.diffusion.lora_names import model_names, text_names
 from comfykernel_core_nodes.diffusion.memory import Part, default_memory
 from comfykernel_core_nodes.golden import recipe
 from comfykernel_core_nodes.golden.network_checks import recorded
-from comfykernel_core_nodes.golden.records import Absent, Case, Records, Tolerance, differences, unequal
+from comfykernel_core_nodes.golden.records import Case, Records, Tolerance, differences, unequal
 from comfykernel_core_nodes.golden.tiny_models import TinyModels
 
 TOLERANCE: Final = Tolerance(1e-4, 1e-4)
@@ -28,10 +30,54 @@ class PatchChecks:
 
     def check(self, case: Case) -> list[str]:
         """What is wrong with a case."""
-        if case.name.startswith(("keymap/", "hypernetwork/")):
-            raise Absent(f"no check of {case.name.split('/')[0]}")
+        if case.name.startswith("keymap/"):
+            return self._check_names(case)
+        if case.name.startswith("hypernetwork/"):
+            return self._check_hypernetwork(case)
         default_memory().free()
         return self._check_text(case) if "encoder" in case.inputs else self._check_unet(case)
+
+    def _check_names(self, case: Case) -> list[str]:
+        name = case.name.removeprefix("keymap/")
+        if name.endswith("_clip"):
+            parts = self._models.text(f"{name.removesuffix('_clip')}_text").parts
+            got = {
+                accepted: f"clip_{part}.transformer.{'' if module == 'text_projection' else 'text_model.'}{module}.weight"
+                for part, each in parts.items()
+                for accepted, module in text_names(part, each.weights.source.shapes, parts).items()
+            }
+        else:
+            known = model_names(self._models.diffusion(name).weights.source.shapes)
+            tensors = {module: target.tensor for module, target in known.targets.items()}
+            got = {
+                accepted: UNET_PREFIX + tensors.get(module, f"{module}.weight")
+                for accepted, module in known.names.items()
+            }
+        wanted = case.expect["map"]
+        lacking = sorted(accepted for accepted in wanted if got.get(accepted) != wanted[accepted])
+        return unequal("lacking", lacking, []) + unequal("more", sorted(got.keys() - wanted.keys()), [])
+
+    def _check_hypernetwork(self, case: Case) -> list[str]:
+        activation = case.inputs["activation_func"]
+        pairs = {
+            int(width): [
+                {key: recipe.weight(f"hn/{activation}/{width}/{which}/{key}", shape) for key, shape in shapes.items()}
+                for which, shapes in enumerate(pair)
+            ]
+            for width, pair in case.inputs["keys"].items()
+        }
+        network = hypernetwork_of(pairs, activation, normed=case.inputs["is_layer_norm"])
+        given = self._group["input"]
+        model = apply_hypernetwork(self._models.diffusion(given["model"]), network, case.inputs["strength"])
+        module = default_memory().module(model.weights, Part.DIFFUSION)
+        with torch.inference_mode():
+            out = module(
+                recorded(given["x"]),
+                torch.tensor([given["timestep"]]),
+                recorded(given["context"]),
+                hooks=model.hooks,
+            )
+        return differences({"out": out}, case.tensors, TOLERANCE)
 
     def _file(self, name: str) -> dict[str, Tensor]:
         return {
