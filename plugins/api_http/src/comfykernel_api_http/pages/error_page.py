@@ -28,10 +28,12 @@ def render_error(status: int, response: ErrorResponse, address: str) -> bytes:
     hint = error.extra_info.get("hint")
     lines = [error.message, error.details, hint if isinstance(hint, str) else ""]
     body = f'<p class="soft">{status} {escape(phrase)}</p><h1>{escape(lines[0])}</h1>'
-    if status == HTTPStatus.UNAUTHORIZED and error.type != "unknown_user":
+    outside = status == HTTPStatus.UNAUTHORIZED and error.type != "unknown_user"
+    if outside:
         body += card("Log in", _form(address))
     body += "".join(f"<p>{escape(line)}</p>" for line in lines[1:] if line)
-    body += '<p><a href="/">What this server offers</a></p>'
+    if not outside:
+        body += '<p><a href="/">What this server offers</a></p>'
     return render_page(f"{status} {phrase}", body).encode()
 
 
