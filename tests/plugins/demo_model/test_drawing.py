@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Callable
 
 import numpy
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from comfykernel_demo_model.detector import Detection, detect
 from comfykernel_demo_model.drawing import BACKGROUNDS, PALETTE, PLACES, SHAPES, Scene, all_scenes, draw, phrase
@@ -118,3 +120,30 @@ def test_places_are_inside_the_picture() -> None:
     for place in PLACES:
         edge = numpy.asarray(draw(Scene("black", "cross", place, "white"), 256, random.Random(1)).convert("L"))
         assert min(edge[0].min(), edge[-1].min(), edge[:, 0].min(), edge[:, -1].min()) > 200
+
+
+def outlined(radius: Callable[[float], float]) -> Image.Image:
+    """A red outline on white: `radius` gives pixels for each angle."""
+    picture = Image.new("RGB", (256, 256), PALETTE["white"])
+    angles = [turn * math.tau / 360 for turn in range(360)]
+    corners = [(128 + radius(angle) * math.cos(angle), 128 + radius(angle) * math.sin(angle)) for angle in angles]
+    ImageDraw.Draw(picture).polygon(corners, fill=PALETTE["red"])
+    return picture
+
+
+def test_detector_forgives_a_wavy_outline() -> None:
+    assert detect(outlined(lambda angle: 50 + 2.5 * math.sin(9 * angle))).shape == "circle"
+
+
+@pytest.mark.parametrize(
+    "radius",
+    [
+        lambda angle: 55 / (abs(math.cos(angle)) ** 3.2 + abs(math.sin(angle)) ** 3.2) ** (1 / 3.2),
+        lambda angle: 45 + 18 * math.cos(4 * (angle - 0.4)),
+        lambda angle: 45 + 18 * math.cos(2 * angle),
+    ],
+    ids=["between circle and square", "turned cross", "bone"],
+)
+def test_detector_knows_no_shape_in_other_outlines(radius: Callable[[float], float]) -> None:
+    found = detect(outlined(radius))
+    assert (found.colour, found.shape) == ("red", "")

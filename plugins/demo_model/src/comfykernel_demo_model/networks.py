@@ -23,8 +23,8 @@ UNET: dict[str, ConfigValue] = {
     "model_channels": 64,
     "channel_mult": [1, 1, 2],
     "num_res_blocks": [1, 1, 1],
-    "transformer_depth": [0, 1, 1],
-    "transformer_depth_output": [0, 0, 1, 1, 1, 1],
+    "transformer_depth": [1, 1, 1],
+    "transformer_depth_output": [1, 1, 1, 1, 1, 1],
     "context_dim": TEXT_WIDTH,
 }
 # 96 channels (three in each group) before both last norms: see colour_path.py.

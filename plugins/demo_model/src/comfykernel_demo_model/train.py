@@ -18,11 +18,12 @@ from comfykernel_demo_model.train_decoder import train_decoder
 from comfykernel_demo_model.train_diffusion import Learner, Run, Stage, train_stage
 
 
-def stages(small_steps: int, large_steps: int) -> list[Stage]:
-    """Long at 128 pixels, where a step is cheap, then at the 256 pixels of use."""
+def stages(small_steps: int, large_steps: int, outline_steps: int) -> list[Stage]:
+    """Long at 128 pixels, where a step is cheap, then at the 256 pixels of use, last with an eye on outlines."""
     return [
-        Stage("128px", 128, 16, small_steps, peak_rate=6e-4, last_rate=0.6, warm_up=150),
-        Stage("256px", 256, 8, large_steps, peak_rate=6e-4, last_rate=0.02, warm_up=50),
+        Stage("128px", 128, 32, small_steps, peak_rate=8e-4, last_rate=0.4, warm_up=100, layout_every=2),
+        Stage("256px", 256, 12, large_steps, peak_rate=4e-4, last_rate=0.02, warm_up=50, layout_every=2),
+        Stage("outlines", 256, 12, outline_steps, peak_rate=4e-4, last_rate=0.02, warm_up=30, layout_every=6),
     ]
 
 
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     _channels_last(networks)
     run = Run(learner, options.work, options.seed)
     train_decoder(networks.autoencoder, options.work, steps=options.decoder_steps, seed=options.seed)
-    for stage in stages(options.small_steps, options.large_steps):
+    for stage in stages(options.small_steps, options.large_steps, options.outline_steps):
         train_stage(run, stage)
     run.averaged()
     save_checkpoint(networks, options.output)
@@ -58,8 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="seed of weights, data and noise")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
     parser.add_argument("--decoder-steps", type=int, default=2000, help="steps of the autoencoder's decoder")
-    parser.add_argument("--small-steps", type=int, default=2000, help="steps at 128 pixels")
-    parser.add_argument("--large-steps", type=int, default=3500, help="steps at 256 pixels")
+    parser.add_argument("--small-steps", type=int, default=2200, help="steps at 128 pixels")
+    parser.add_argument("--large-steps", type=int, default=1000, help="steps at 256 pixels")
+    parser.add_argument("--outline-steps", type=int, default=750, help="steps at 256 pixels for the outlines")
     return parser
 
 

@@ -29,9 +29,9 @@ OFFSET_NOISE = 0.15
 MAX_SNR = 5.0
 MAX_WEIGHT = 4.0
 
-# Every second timestep is drawn from the noisiest ones, where nothing but the prompt tells the place. There the weight
-# is that of an error of the picture, not of the noise (1 / ratio), within a limit: else places are never learned.
-LAYOUT_EVERY = 2
+# A part of the timesteps (Stage.layout_every) is drawn from the noisiest ones, where nothing but the prompt tells the
+# place. There the weight is that of an error of the picture, not of the noise (1 / ratio), within a limit: else places
+# are never learned.
 LAYOUT_TIMESTEP = 800
 MAX_LAYOUT_WEIGHT = 64.0
 
@@ -59,6 +59,8 @@ class Stage:
     last_rate: float
     """Final learning rate as a fraction of the peak."""
     warm_up: int
+    layout_every: int
+    """One picture in so many is shown at the noisiest timesteps: often to learn places, seldom to learn outlines."""
 
 
 class Hints(nn.Module):
@@ -222,7 +224,8 @@ def train_step(run: Run, scenes: list[Scene], stage: Stage, rng: random.Random) 
     generator = torch.Generator().manual_seed(rng.getrandbits(63))
     names = list(PLACES)
     said = [names.index(scene.place) if text else -100 for scene, text in zip(chosen, texts, strict=True)]
-    loss = diffusion_loss(run.learner, latents, FAMILY.tokenize(texts), torch.tensor(said), generator)
+    noisiest = torch.arange(stage.batch) % stage.layout_every == 0
+    loss = diffusion_loss(run.learner, latents, FAMILY.tokenize(texts), torch.tensor(said), noisiest, generator)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(trained(run.learner), GRADIENT_NORM)
@@ -231,12 +234,14 @@ def train_step(run: Run, scenes: list[Scene], stage: Stage, rng: random.Random) 
 
 
 def diffusion_loss(
-    learner: Learner, latents: Tensor, ids: Tensor, places: Tensor, generator: torch.Generator
+    learner: Learner, latents: Tensor, ids: Tensor, places: Tensor, noisiest: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Squared error of the predicted noise (Ho et al. 2020, equation 14), weighted, and the loss of the hints."""
+    """Squared error of the predicted noise (Ho et al. 2020, equation 14), weighted, and the loss of the hints.
+
+    `noisiest` [batch] says which pictures are shown at the noisiest timesteps.
+    """
     batch, channels = latents.shape[:2]
     timesteps = torch.randint(TIMESTEPS, (batch,), generator=generator)
-    noisiest = torch.arange(batch) % LAYOUT_EVERY == 0
     timesteps = torch.where(
         noisiest, LAYOUT_TIMESTEP + timesteps * (TIMESTEPS - LAYOUT_TIMESTEP) // TIMESTEPS, timesteps
     )
