@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykernel_sdk.errors import Forbidden, InvalidPath
-from comfykernel_storage_fs.confinement import NAME_BYTES, check_name, inside, is_text, split_path
+from comfykernel_sdk.file_names import NAME_BYTES, check_name, is_text, split_path
+from comfykernel_storage_fs.confinement import inside
 
 PARTS = st.sampled_from(
     ["..", ".", "", "a", "b.png", "...", "\u2025", "\uff0e\uff0e", "\uff0f", "a\uff0f..", "con", "nul.txt", "C:", "~"]

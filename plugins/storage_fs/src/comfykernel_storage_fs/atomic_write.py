@@ -33,7 +33,9 @@ def replace_file(path: Path, data: bytes | bytearray, *, durable: bool = True) -
         os.replace(hidden, path)
 
 
-def create_file(paths: Iterable[Path], data: bytes | bytearray, *, durable: bool = True, reuse: bool = False) -> Path | None:
+def create_file(
+    paths: Iterable[Path], data: bytes | bytearray, *, durable: bool = True, reuse: bool = False
+) -> Path | None:
     """Write a new file under the first of these names that no process has taken (all in one folder).
 
     ``reuse``: a name whose file has the same content will do. Returns the path, ``None`` when all are taken.

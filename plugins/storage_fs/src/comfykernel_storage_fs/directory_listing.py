@@ -7,8 +7,9 @@ import os
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from comfykernel_sdk.file_names import is_text
+
 from .atomic_write import HIDDEN
-from .confinement import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,10 +9,11 @@ import shutil
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from comfykernel_sdk.errors import Forbidden, InvalidPath, NotFound
+from comfykernel_sdk.file_names import check_name, split_path
 from comfykernel_sdk.storage import FILE_KINDS, FileInfo, FileKind, FileRef, NumberedName
 
 from .atomic_write import HIDDEN, create_file, make_folder, replace_file
-from .confinement import check_name, inside, split_path
+from .confinement import inside
 from .directory_listing import files_below
 from .numbering import fill_tokens, next_counter
 

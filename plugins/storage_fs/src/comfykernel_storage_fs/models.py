@@ -7,9 +7,9 @@ import threading
 from typing import TYPE_CHECKING
 
 from comfykernel_sdk.errors import InvalidPath, NotFound
+from comfykernel_sdk.file_names import split_path
 from comfykernel_sdk.storage import ModelFile
 
-from .confinement import split_path
 from .directory_listing import DirectoryListing
 from .model_folders import ALL, current_name
 

@@ -11,11 +11,12 @@ import filelock
 import msgspec
 
 from comfykernel_sdk.errors import BadInput, ComfykernelError, Conflict, InvalidPath, NotFound
+from comfykernel_sdk.file_names import check_name, split_path
 from comfykernel_sdk.json_types import JsonObject
 from comfykernel_sdk.storage import FileInfo, FileRef
 
 from .atomic_write import create_file, make_folder, move_to_free, replace_file
-from .confinement import check_name, inside, split_path
+from .confinement import inside
 from .directory_listing import files_below
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import Forbidden, InvalidPath, NotFound
+from ..file_names import check_name, split_path
 from ..storage import FILE_KINDS, FileInfo, FileKind, FileRef, NumberedName
-from .memory_names import checked_name, path_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ class MemoryFiles:
 
     def numbered(self, prefix: str, kind: FileKind, *, width: int = 0, height: int = 0) -> NumberedName:
         """Place for the next files of ``prefix``."""
-        parts = path_parts(_fill_tokens(prefix, width=width, height=height))
+        parts = split_path(_fill_tokens(prefix, width=width, height=height))
         filename = parts.pop() if parts else ""
         subfolder = "/".join(parts)
         pattern = re.compile("[0-9]+".join(map(re.escape, filename.split("%batch_num%"))) + "_([0-9]+)_")
@@ -87,7 +87,7 @@ class MemoryFiles:
             if name == f"[{each}]" or name.endswith(f" [{each}]"):
                 name, kind = name[: -len(each) - 3], each
                 break
-        parts = path_parts(name)
+        parts = split_path(name)
         if not parts:
             raise InvalidPath("The file name is empty.")
         return FileRef(parts[-1], "/".join(parts[:-1]), kind)
@@ -119,9 +119,9 @@ class MemoryFiles:
 
 
 def _checked(ref: FileRef) -> FileRef:
-    checked_name(ref.filename)
+    check_name(ref.filename)
     try:
-        subfolder = "/".join(path_parts(ref.subfolder))
+        subfolder = "/".join(split_path(ref.subfolder))
     except InvalidPath as error:
         raise Forbidden(error.message, type="path_outside") from None
     return FileRef(ref.filename, subfolder, ref.type)

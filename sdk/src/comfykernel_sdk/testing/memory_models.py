@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import InvalidPath, NotFound
+from ..file_names import split_path
 from ..storage import ModelFile
-from .memory_names import path_parts
 
 WEIGHTS = frozenset({".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft"})
 FOLDERS = (
@@ -53,7 +53,7 @@ class MemoryModels:
 
     def path(self, folder: str, name: str) -> Path:
         """Path of a model: in the first root that has it."""
-        parts = path_parts(name)
+        parts = split_path(name)
         if not parts:
             raise InvalidPath("The model name is empty.")
         for root in self._of(folder):

@@ -8,8 +8,8 @@ import uuid
 from typing import TYPE_CHECKING
 
 from ..errors import BadInput, Conflict, InvalidPath, NotFound
+from ..file_names import split_path
 from ..storage import FileInfo, FileRef
-from .memory_names import path_parts
 
 if TYPE_CHECKING:
     from ..json_types import JsonObject
@@ -76,7 +76,7 @@ class MemoryUsers:
 
     def list(self, user: str, folder: str, *, recursive: bool = False) -> list[FileInfo]:
         """Files below a folder, sorted; nothing for a path that is a file."""
-        start = "".join(f"{part}/" for part in path_parts(folder))
+        start = "".join(f"{part}/" for part in split_path(folder))
         names = sorted(name for owner, name in self._files if owner == self._known(user) and name.startswith(start))
         if start and not names and (user, start[:-1]) not in self._files:
             raise NotFound("Directory not found.", details=folder, type="unknown_folder")
@@ -90,7 +90,7 @@ class MemoryUsers:
 
     def _name(self, user: str, path: str) -> str:
         self._known(user)
-        parts = path_parts(path)
+        parts = split_path(path)
         if not parts:
             raise InvalidPath("The path is empty.")
         return "/".join(parts)
