@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 HIDDEN: Final = ".comfykernel-"
 """Beginning of the names of files being written; no listing shows them."""
+PART: Final = ".part"
+"""Their end; before it stand the number of the process and a random word."""
 
 # What file systems without hard links (FAT, some network shares) answer to link().
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
@@ -104,7 +106,7 @@ def _holds(path: Path, data: bytes | bytearray) -> bool:
 @contextlib.contextmanager
 def _written(folder: Path, data: bytes | bytearray, *, durable: bool) -> Iterator[Path]:
     """A hidden file in the folder with the data, gone at the end."""
-    hidden = folder / f"{HIDDEN}{secrets.token_hex(8)}.part"
+    hidden = folder / f"{HIDDEN}{os.getpid()}-{secrets.token_hex(8)}{PART}"
     try:
         make_folder(folder)
         with hidden.open("xb") as file:

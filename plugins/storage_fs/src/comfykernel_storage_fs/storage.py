@@ -10,6 +10,7 @@ import msgspec
 from comfykernel_sdk.errors import ConfigError
 
 from .files import FolderFileStore
+from .leftovers import remove_leftovers_soon
 from .model_folders import peer_folders
 from .models import FolderModelStore
 from .users import FolderUserStore
@@ -48,6 +49,7 @@ class FilesystemStorage:
         }
         _refuse_shared_temp(settings, folders["temp"])
         self.files = FolderFileStore(folders)
+        self._written = [folders["input"], folders["output"], settings.paths.folder("user").absolute()]
         self.models = self._make_models(folders["output"])
         state = settings.paths.folder("state").absolute()
         self.users = FolderUserStore(
@@ -62,6 +64,8 @@ class FilesystemStorage:
         """
         from .jobs import SqliteJobStore
 
+        # The server opens the jobs, and one process that looks for leftovers is enough.
+        remove_leftovers_soon(self._written)
         return await SqliteJobStore.open(
             self._settings.paths.folder("state").absolute() / DATABASE, synchronous=self._own.synchronous
         )
