@@ -58,13 +58,16 @@ def test_what_a_living_process_writes_stays_for_a_day(tmp_path: Path, age_s: flo
     assert written.exists() is stays
 
 
-async def test_a_server_looks_for_leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_looks_for_leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftovers, "AFTER_S", 0.01)
     storage = make_storage(Settings(paths=PathSettings(base=str(tmp_path))))
     left = [aged(killed_while_writing(tmp_path / name / "a.png"), 120) for name in ("input", "output", "user")]
-    jobs = await storage.open_jobs()
+
+    async def open_and_close() -> None:
+        await (await storage.open_jobs()).close()
+
+    asyncio.run(open_and_close())
     deadline = time.monotonic() + 10
     while any(path.exists() for path in left) and time.monotonic() < deadline:
-        await asyncio.sleep(0.01)
+        time.sleep(0.01)
     assert not any(path.exists() for path in left)
-    await jobs.close()
