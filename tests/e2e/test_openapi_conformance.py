@@ -96,6 +96,7 @@ def ask_for_what_is_there(server: Server, document: dict[str, Any]) -> None:
         "directory_type": "input",
         "id": "some.setting",
         "file": "b.json",
+        "subgraph_id": next(iter(server.http.get("/api/global_subgraphs").json())),
     }
     queries = {
         "viewImage": {"filename": "a.png", "type": "input"},

@@ -50,6 +50,7 @@ TAGS: Final = {
     "system": "The server itself",
     "user": "Users, their settings and files",
     "internal": "The web page's own",
+    "page": "The official web page's files and lists",
     TAG: "What plugins add",
 }
 

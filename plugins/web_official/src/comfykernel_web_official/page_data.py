@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from .blueprint_files import blueprint, blueprint_files, blueprints
+from .described import blueprint_operations, file_operations, template_list_operations
 from .fixed_file import fixed_files
 from .json_document import JsonDocument
 from .pack_folders import PackFolders, files_below, versions_below
@@ -33,7 +34,7 @@ def add_routes(register: Callable[..., None], kernel: Kernel) -> None:
     """Register the lists, bare and under ``/api``; those of templates below ``/templates``."""
     packs = PackFolders(kernel)
     for path, file in fixed_files().items():
-        register(path, file)
+        register(path, file, operations=file_operations(path))
     documents = {
         "/extensions": JsonDocument(lambda _: scripts(packs)),
         "/i18n": JsonDocument(
@@ -53,9 +54,11 @@ def add_routes(register: Callable[..., None], kernel: Kernel) -> None:
     }
     for path, document in documents.items():
         for prefix in PREFIXES:
-            register(prefix + path, document)
+            described = {"operations": blueprint_operations()} if path.endswith("/") else {}
+            register(prefix + path, document, **described)
     for name in template_lists():
-        register(f"/templates/{name}", JsonDocument(template_list, lambda _: True))
+        document = JsonDocument(template_list, lambda _: True)
+        register(f"/templates/{name}", document, operations=template_list_operations(name))
 
 
 def scripts(packs: PackFolders) -> list[str]:
