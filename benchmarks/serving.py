@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
-START_S = 120.0
+START_S = 600.0
 STOP_S = 15.0
 POLL_S = 0.002
 

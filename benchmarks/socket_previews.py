@@ -1,6 +1,7 @@
-"""100 open WebSockets that all get the previews of one job: CPU of the server process for each message.
+"""100 open WebSockets that all follow one job with previews: CPU of the server process for each step and socket.
 
-The previews belong to a prompt without a client, which everybody follows. Baseline: a WebSocket handler written in
+A step is three messages: its progress, the state of its node, the preview. The prompt has no client: then everybody
+follows it. Baseline: a WebSocket handler written in
 aiohttp on the same kernel. Both are measured from the first preview to the last, with the same pace.
 """
 
@@ -55,7 +56,7 @@ def main() -> None:
             cpu, count, _ = volley(server, port, SOCKETS)
             theirs.append(cpu / count * 1e6)
     median = statistics.median
-    what = f"a preview of {BYTES // 1000} kB to one of {SOCKETS} sockets"
+    what = f"a step with a preview of {BYTES // 1000} kB, to one of {SOCKETS} sockets"
     show(
         [
             Figure(what, median(ours), "µs", median(theirs), bound=0.8, of_ratio=True),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 from PIL import Image
 
-from comfykernel_sdk.events import NodePreview
+from comfykernel_sdk.events import NodePreview, NodeProgress
 from comfykernel_sdk.hooks import hookimpl
 from comfykernel_sdk.jobs import PromptRequest
 from comfykernel_sdk.storage import FileRef
@@ -132,12 +132,23 @@ class AiohttpTransport:
         return socket
 
     async def tell_previews(self) -> None:
+        """Tell everybody of each step: its progress, the state of the node, the preview."""
         async for bus_event in self.kernel.subscribe():
             event = bus_event.event
-            if isinstance(event, NodePreview):
-                frame = struct.pack(">II", 1, 1) + event.image
-                for socket in list(self.sockets):
-                    await socket.send_bytes(frame)
+            if isinstance(event, NodeProgress):
+                node = event.place.node_id
+                step = {"value": event.value, "max": event.max, "prompt_id": event.prompt_id, "node": node}
+                state = {**step, "state": event.state, "node_id": node, "display_node_id": node}
+                told = {"prompt_id": event.prompt_id, "nodes": {node: state}}
+                await self.tell(json.dumps({"type": "progress_state", "data": told}))
+                if event.announce == "progress":
+                    await self.tell(json.dumps({"type": "progress", "data": step}))
+            elif isinstance(event, NodePreview):
+                await self.tell(struct.pack(">II", 1, 1) + event.image)
+
+    async def tell(self, message: str | bytes) -> None:
+        for socket in list(self.sockets):
+            await (socket.send_str(message) if isinstance(message, str) else socket.send_bytes(message))
 
 
 def make(settings: Settings) -> AiohttpTransport:
