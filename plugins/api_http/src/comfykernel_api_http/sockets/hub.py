@@ -109,8 +109,9 @@ class Hub:
                 async for event in subscription:
                     await self._wait_for_answer(event)
                     self.handle(event)
-                    handled += 1
-                    if handled % EVENTS_PER_TURN == 0:
+                    handled += max(1, len(self._clients))
+                    if handled >= EVENTS_PER_TURN:
+                        handled = 0
                         await asyncio.sleep(0)
             finally:
                 subscription.close()
