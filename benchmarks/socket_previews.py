@@ -1,8 +1,8 @@
 """100 open WebSockets that all follow one job with previews: CPU of the server process for each step and socket.
 
 A step is three messages: its progress, the state of its node, the preview. The prompt has no client: then everybody
-follows it. Baseline: a WebSocket handler written in
-aiohttp on the same kernel. Both are measured from the first preview to the last, with the same pace.
+follows it. Baseline: a WebSocket handler written in aiohttp on the same kernel that sends the same. Both are measured
+from the first preview to the last, with the same pace.
 """
 
 from __future__ import annotations
