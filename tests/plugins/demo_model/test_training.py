@@ -31,7 +31,7 @@ def pictures(count: int, side: int) -> Tensor:
 
 
 def stage(steps: int) -> Stage:
-    return Stage("tiny", 64, 2, steps, peak_rate=1e-3, last_rate=0.1, warm_up=10)
+    return Stage("tiny", 64, 2, steps, peak_rate=1e-3, last_rate=0.1, warm_up=10, layout_every=2)
 
 
 def test_laid_path_encodes_mean_colours_and_decodes_blocks() -> None:

@@ -147,4 +147,4 @@ def test_result_is_an_ordinary_tensor(model: DiffusionModel, data: NamedTensor) 
 @pytest.mark.parametrize("shape", [(1, 16, 8, 8), (4, 8, 8), (0, 4, 8, 8)])
 def test_latent_of_another_model_is_refused(model: DiffusionModel, data: NamedTensor, shape: tuple[int, ...]) -> None:
     with pytest.raises(LatentShapeError, match=r"\[batch, 4, height, width\]"):
-        run(model, data, latent=torch.zeros(shape))
+        run(model, data, latent=torch.ones(shape))

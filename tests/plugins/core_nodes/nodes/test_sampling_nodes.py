@@ -125,7 +125,7 @@ def test_two_parts_of_a_run_are_the_run(make: Callable[..., Sampled]) -> None:
 
 def test_latent_of_another_model_is_refused(make: Callable[..., Sampled]) -> None:
     with pytest.raises(BadInput, match=r"Expected a latent \[batch, 4, height, width\]") as error:
-        make().simple({"samples": torch.zeros(1, 16, 8, 8)})
+        make().simple({"samples": torch.ones(1, 16, 8, 8)})
     assert error.value.type == "invalid_shape"
 
 
