@@ -18,6 +18,9 @@ T = TypeVar("T")
 LONGEST_ID: Final = 200
 """Characters of a node's or link's id; ids are joined along nested subgraphs."""
 
+AT_ONCE: Final = 250
+"""Nodes that are read in one go; between two of them other threads get their turn."""
+
 INPUT_NODE: Final = "-10"
 OUTPUT_NODE: Final = "-20"
 """Ids inside a definition that stand for its inputs and its outputs."""
@@ -28,7 +31,7 @@ BYPASSED: Final = 4
 Id = int | str
 
 
-class Slot(msgspec.Struct):
+class Slot(msgspec.Struct, gc=False):
     """An input or output of a drawn node. ``widget`` marks an input that is a widget as well."""
 
     name: str | None = None
@@ -50,7 +53,7 @@ class Slot(msgspec.Struct):
         return self.type if isinstance(self.type, str) and self.type else "*"
 
 
-class Drawn(msgspec.Struct):
+class Drawn(msgspec.Struct, gc=False):
     """A node as the editor saves it."""
 
     id: Id
@@ -213,10 +216,14 @@ def read_workflow(document: JsonObject) -> Workflow:
 
 def read_nodes(raw: list[Json], place: str) -> list[Drawn]:
     """The nodes of one drawing."""
-    try:
-        return msgspec.convert(raw, list[Drawn])
-    except msgspec.ValidationError:
-        return [_convert(each, Drawn, f"{place}[{index}]") for index, each in enumerate(raw)]
+    nodes: list[Drawn] = []
+    for start in range(0, len(raw), AT_ONCE):
+        part = raw[start : start + AT_ONCE]
+        try:
+            nodes += msgspec.convert(part, list[Drawn])
+        except msgspec.ValidationError:
+            nodes += [_convert(each, Drawn, f"{place}[{index}]") for index, each in enumerate(part, start)]
+    return nodes
 
 
 def _fill(part: Part, drawing: _Drawing, place: str) -> None:

@@ -25,14 +25,14 @@ DRAWN_ONLY: Final = frozenset({REROUTE, PRIMITIVE, *NOTES})
 """Nodes that the editor knows by itself: none of them is in a prompt."""
 
 
-class Wire(msgspec.Struct, frozen=True):
+class Wire(msgspec.Struct, frozen=True, gc=False):
     """An output of a node of the prompt."""
 
     node_id: str
     slot: int
 
 
-class Constant(msgspec.Struct, frozen=True):
+class Constant(msgspec.Struct, frozen=True, gc=False):
     """A plain value: of a primitive or, then it is sent as it is (``ready``), of a widget that an instance shows."""
 
     value: Json
