@@ -277,6 +277,7 @@ async def test_events_are_numbered_and_can_be_replayed_from_any_number(house: Ho
     assert isinstance(seen[-1][1], JobFinished)
     late = await collect(house, id)
     assert [type(e) for _, e in late] == [type(e) for _, e in seen if not isinstance(e, NodePreview)]
+    assert (late[0], late[0][0], type(late[0][1])) == (seen[0], 1, JobQueued)
     assert await collect(house, id, since=late[1][0]) == late[2:]
 
 

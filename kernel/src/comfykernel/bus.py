@@ -20,7 +20,7 @@ from comfykernel_sdk.events import (
 from comfykernel_sdk.transport import BusEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from comfykernel_sdk.jobs import Job
     from comfykernel_sdk.storage import JobStore
@@ -117,7 +117,7 @@ class Bus:
         self._pass_on(BusEvent(QueueChanged(queue_remaining=remaining)))
 
     def publish(self, event: Event, *, is_kept: bool = False) -> None:
-        """Number, keep and pass on an event of an open job; ``is_kept``: it is in the store already."""
+        """Number, keep and pass on an event of an open job; ``is_kept``: it need not be written."""
         job = self._jobs.get(event.prompt_id)
         if job is None:
             log.debug("An event of job %s came after its end: %s", event.prompt_id, type(event).__name__)
@@ -156,7 +156,7 @@ class Bus:
             events.append(numbered.event)
         return events
 
-    async def replay(self, prompt_id: str, *, since: int = 0) -> AsyncIterator[NumberedEvent]:
+    async def replay(self, prompt_id: str, *, since: int) -> AsyncGenerator[NumberedEvent, None]:
         """Kept events above a number, then those that come, until the job's last."""
         subscription = self.subscribe(10_000)
         is_open = prompt_id in self._jobs

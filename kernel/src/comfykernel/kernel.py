@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
 import logging
@@ -98,7 +99,7 @@ class LocalKernel:
         """Take up the jobs that the last run of the server left; returns how many."""
         jobs = await self._store.unfinished()
         for job in jobs:
-            self.bus.open_job(job, last_number=await self._store.last_event_number(job.prompt_id))
+            self.bus.open_job(job, last_number=max(await self._store.last_event_number(job.prompt_id), 1))
             if job.state is JobState.RUNNING:
                 if job.attempts >= RESTARTS_PER_JOB:
                     self.queue.running[job.prompt_id] = job
@@ -126,15 +127,13 @@ class LocalKernel:
         self._submitting.add(prompt_id)
         try:
             validated = await self._validate(request)
-            queued = JobQueued(prompt_id=prompt_id, number=float(number))
-            job = self._job(request, validated, prompt_id, number, digest)
-            job = await self._store.add(job, events=[NumberedEvent(1, queued)])
+            job = await self._store.add(self._job(request, validated, prompt_id, number, digest))
             self._history = {}
             self.bus.open_job(job)
             self.queue.put(job)
         finally:
             self._submitting.discard(prompt_id)
-        self.bus.publish(queued, is_kept=True)
+        self.bus.publish(_queued(job), is_kept=True)
         self.announce_queue()
         return Submission(prompt_id=prompt_id, number=number, node_errors=validated.node_errors)
 
@@ -300,9 +299,13 @@ class LocalKernel:
         """Listen to everything from now on."""
         return self.bus.subscribe(limit)
 
-    def replay(self, prompt_id: str, *, since: int = 0) -> AsyncIterator[NumberedEvent]:
+    async def replay(self, prompt_id: str, *, since: int = 0) -> AsyncIterator[NumberedEvent]:
         """The kept events of a job above a number, then those that come."""
-        return self.bus.replay(prompt_id, since=since)
+        if since < 1 and (job := await self.job(prompt_id)) is not None:
+            yield NumberedEvent(1, _queued(job))
+        async with contextlib.aclosing(self.bus.replay(prompt_id, since=max(since, 1))) as events:
+            async for event in events:
+                yield event
 
     async def object_info(self) -> Catalogued:
         """All nodes, as ready bytes."""
@@ -432,6 +435,11 @@ def _as_loaded(info: PluginInfo, error: str | None) -> PluginInfo:
     if error is None or info.kind != "node" or info.state == "disabled":
         return info
     return msgspec.structs.replace(info, state="failed" if error else "started", error=error)
+
+
+def _queued(job: Job) -> JobQueued:
+    """The first event of a job. It is not kept: the job itself tells all of it."""
+    return JobQueued(prompt_id=job.prompt_id, number=job.number, timestamp=job.created_ms)
 
 
 def _digest(request: PromptRequest) -> str:

@@ -7,7 +7,7 @@ asynchronous and lives in the server process only.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, TypeAlias
 
 import msgspec
@@ -182,8 +182,8 @@ class JobStore(Protocol):
     ``start``, ``requeue`` and ``finish`` raise ``NotFound`` for an unknown job and ``Conflict`` for one that has ended.
     """
 
-    async def add(self, job: Job, *, events: Sequence[NumberedEvent] = ()) -> Job:
-        """Keep a new job together with its first events; assigns ``sequence``.
+    async def add(self, job: Job) -> Job:
+        """Keep a new job; assigns ``sequence``.
 
         Raises:
             Conflict: ``prompt_id`` belongs to a job that waits or runs (one that has ended is replaced), or the

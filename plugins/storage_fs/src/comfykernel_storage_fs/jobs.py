@@ -17,7 +17,7 @@ from .group_commit import GroupCommit
 from .readers import Readers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     import filelock
@@ -69,12 +69,10 @@ class SqliteJobStore:
             stack.pop_all()
             return cls(lock, GroupCommit(connection), readers)
 
-    async def add(self, job: Job, *, events: Sequence[NumberedEvent] = ()) -> Job:
-        """Keep a new job with its first events and set its ``sequence``; one of the same id that has ended is
-        replaced."""
+    async def add(self, job: Job) -> Job:
+        """Keep a new job and set its ``sequence``; one of the same id that has ended is replaced."""
         values = job_rows.values_of(job)
-        rows = [(each.number, job_rows.encode(each.event)) for each in events]
-        job.sequence = await self._writer.run(lambda connection: _add(connection, job, values, rows), savepoint=False)
+        job.sequence = await self._writer.run(lambda connection: _add(connection, job, values), savepoint=False)
         return job
 
     async def get(self, prompt_id: str) -> Job | None:
@@ -219,14 +217,11 @@ class SqliteJobStore:
         await self._writer.run(change, savepoint=False, hurry=hurry)
 
 
-def _add(connection: sqlite3.Connection, job: Job, values: tuple[object, ...], events: list[tuple[int, bytes]]) -> int:
+def _add(connection: sqlite3.Connection, job: Job, values: tuple[object, ...]) -> int:
     try:
-        sequence = int(connection.execute(job_rows.INSERT_JOB, values).lastrowid or 0)
+        return int(connection.execute(job_rows.INSERT_JOB, values).lastrowid or 0)
     except sqlite3.IntegrityError:
-        sequence = _replace_ended(connection, job, values)
-    if events:
-        connection.executemany("INSERT INTO events VALUES (?, ?, ?)", [(sequence, *event) for event in events])
-    return sequence
+        return _replace_ended(connection, job, values)
 
 
 def _replace_ended(connection: sqlite3.Connection, job: Job, values: tuple[object, ...]) -> int:

@@ -12,7 +12,7 @@ from ..errors import Conflict, NotFound
 from ..jobs import EndedOrder, Job, JobState, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
     from ..events import NumberedEvent
 
@@ -27,8 +27,8 @@ class MemoryJobs:
         self._ends: dict[str, int] = {}
         self._end_numbers = itertools.count()
 
-    async def add(self, job: Job, *, events: Sequence[NumberedEvent] = ()) -> Job:
-        """Keep a new job with its first events."""
+    async def add(self, job: Job) -> Job:
+        """Keep a new job."""
         old = self._jobs.get(job.prompt_id)
         if old is not None and not old.state.ended:
             raise Conflict(f"Job {job.prompt_id} waits or runs.", type="duplicate_prompt_id")
@@ -39,7 +39,6 @@ class MemoryJobs:
         self._forget(job.prompt_id)
         kept = msgspec.structs.replace(job, sequence=next(self._sequence))
         self._jobs[job.prompt_id] = copy.deepcopy(kept)
-        await self.append_events(job.prompt_id, [*events])
         return kept
 
     async def get(self, prompt_id: str) -> Job | None:

@@ -388,9 +388,10 @@ class JobConformance(_Conformance):
     @in_loop
     async def test_one_id_one_job(self, settings: Settings) -> None:
         async with self.opened(settings) as jobs:
-            await jobs.add(new_job("a", 1), events=[NumberedEvent(1, JobQueued(prompt_id="a", number=1))])
+            await jobs.add(new_job("a", 1))
+            await jobs.append_events("a", [NumberedEvent(1, JobQueued(prompt_id="a", number=1))])
             with pytest.raises(Conflict):
-                await jobs.add(new_job("a", 2), events=[NumberedEvent(2, JobQueued(prompt_id="a", number=2))])
+                await jobs.add(new_job("a", 2))
             assert await jobs.last_event_number("a") == 1
             await jobs.finish("a", Outcome(status="done"), ended_ms=1)
             again = await jobs.add(new_job("a", 2))
@@ -481,8 +482,8 @@ class JobConformance(_Conformance):
         numbered = [NumberedEvent(number, event) for number, event in enumerate(events, start=1)]
         last = NumberedEvent(5, JobFinished(prompt_id="a", status="done"))
         async with self.opened(settings) as jobs:
-            await jobs.add(new_job("a"), events=numbered[:1])
-            await jobs.append_events("a", numbered[1:])
+            await jobs.add(new_job("a"))
+            await jobs.append_events("a", numbered)
             await jobs.append_events("a", [numbered[1], last])
             await jobs.append_events("nobody", numbered)
         async with self.opened(settings) as jobs:
