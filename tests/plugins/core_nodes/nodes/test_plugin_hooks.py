@@ -56,7 +56,10 @@ def test_register_nodes_applies_the_settings(plugin: object) -> None:
     assert torch.are_deterministic_algorithms_enabled()
     memory = default_memory()
     assert memory.device.type == "cpu"
-    assert [memory.dtype(part) for part in Part] == [torch.bfloat16, torch.float32, torch.float32]
+    inside = {Part.DIFFUSION, Part.CONTROL}
+    assert {part: memory.dtype(part) for part in Part} == {
+        part: torch.bfloat16 if part in inside else torch.float32 for part in Part
+    }
 
 
 def test_the_worker_runs_on_its_own_device(plugin: object, monkeypatch: pytest.MonkeyPatch) -> None:

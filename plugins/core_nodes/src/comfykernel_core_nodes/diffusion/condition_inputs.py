@@ -14,8 +14,8 @@ from comfykernel_sdk.families import Condition, LatentFormat, NetworkInput, Run,
 
 # Channels of the embedding of one number (Podell et al. 2023, arXiv:2307.01952, section 2.2).
 NUMBER_CHANNELS: Final = 256
-# Pixels that a model without other word takes for its picture's side.
-USUAL_SIDE: Final = 768
+# Pixels that a latent unit is wide.
+LATENT_PIXELS: Final = 8
 # What the refiner takes for the score of a good and a bad picture where a condition does not say.
 GOOD_SCORE, BAD_SCORE = 7.5, 2.5
 # A grey picture in the latents of SD1 and SDXL, in the model's scale: what inpainting models see behind a mask.
@@ -35,9 +35,9 @@ def number(condition: Condition, name: str, default: float) -> float:
     return float(value) if isinstance(value, int | float) else default
 
 
-def size_vector(condition: Condition) -> Tensor:
+def size_vector(condition: Condition, run: Run) -> Tensor:
     """SDXL base: height, width, crop top, crop left, target height, target width as [1, 1536]."""
-    width, height = number(condition, "width", USUAL_SIDE), number(condition, "height", USUAL_SIDE)
+    height, width = picture_size(condition, run)
     return _embedded(
         (
             height,
@@ -52,15 +52,22 @@ def size_vector(condition: Condition) -> Tensor:
 
 def refiner_vector(condition: Condition, run: Run) -> Tensor:
     """SDXL refiner: height, width, crop top, crop left, aesthetic score as [1, 1280]."""
+    height, width = picture_size(condition, run)
     return _embedded(
         (
-            number(condition, "height", USUAL_SIDE),
-            number(condition, "width", USUAL_SIDE),
+            height,
+            width,
             number(condition, "crop_h", 0),
             number(condition, "crop_w", 0),
             number(condition, "aesthetic_score", BAD_SCORE if run.negative else GOOD_SCORE),
         )
     )
+
+
+def picture_size(condition: Condition, run: Run) -> tuple[float, float]:
+    """Height and width in pixels that a condition names, else those of the picture."""
+    height, width = (side * LATENT_PIXELS for side in run.noise.shape[-2:])
+    return number(condition, "height", height), number(condition, "width", width)
 
 
 def _embedded(numbers: Sequence[float]) -> Tensor:

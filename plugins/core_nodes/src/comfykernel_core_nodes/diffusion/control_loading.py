@@ -176,7 +176,5 @@ def _shapes(header: Header, tensors: dict[str, str | Made]) -> dict[str, tuple[i
     return shapes
 
 
-def _control(
-    plan: NetworkPlan, caller: ControlCaller, hint: PixelHint | LatentHint, kinds: int = 0
-) -> ControlNet:
+def _control(plan: NetworkPlan, caller: ControlCaller, hint: PixelHint | LatentHint, kinds: int = 0) -> ControlNet:
     return ControlNet(planned_weights(plan), caller, hint, kind_count=kinds)

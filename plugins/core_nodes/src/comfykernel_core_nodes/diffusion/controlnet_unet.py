@@ -104,7 +104,9 @@ class ControlUNet(UNetEncoder):
         time = self.time_vector(timesteps, y, x.dtype)
         if self.kinds:
             if any(not 0 <= kind < self.kinds for kind in kinds):
-                raise LatentShapeError(f"This control network has {self.kinds} kinds of hints, asked was {list(kinds)}.")
+                raise LatentShapeError(
+                    f"This control network has {self.kinds} kinds of hints, asked was {list(kinds)}."
+                )
             time = time + self.control_add_embedding(kinds, time)
         guide = self.input_hint_block(hint, time, context)
         if kinds and self.kinds:

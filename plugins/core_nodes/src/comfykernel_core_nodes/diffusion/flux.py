@@ -211,7 +211,9 @@ class FluxBase(nn.Module):
 
     def rotation(self, positions: Tensor) -> Tensor:
         """Rotations [1, 1, tokens, channels / 2, 2, 2] of positions [tokens, 3]."""
-        return torch.cat([rotations(positions[:, n], axis) for n, axis in enumerate(self.config.axes)], dim=1)[None, None]
+        return torch.cat([rotations(positions[:, n], axis) for n, axis in enumerate(self.config.axes)], dim=1)[
+            None, None
+        ]
 
 
 class Flux(FluxBase):

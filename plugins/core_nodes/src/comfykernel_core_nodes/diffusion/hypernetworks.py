@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import torch
 from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel

@@ -111,9 +111,7 @@ class T2IAdapter(nn.Module):
                 first = block == 0
                 before = config.channels[max(0, level - 1)] if first else width
                 down = first and level > 0 and not (config.xl and level in (1, 3))
-                self.body.append(
-                    ResidualBlock(before, width, config.kernel, down=down, convolving=config.convolving)
-                )
+                self.body.append(ResidualBlock(before, width, config.kernel, down=down, convolving=config.convolving))
 
     def forward(self, hint: Tensor) -> list[Tensor]:
         """One map a level, the highest resolution first; hint: [batch, hint_channels, height * 8, width * 8]."""

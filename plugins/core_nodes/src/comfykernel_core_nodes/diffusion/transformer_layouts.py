@@ -146,7 +146,9 @@ def sd3_slots(counts: Mapping[str, int]) -> dict[str, Slot]:
     slots = {module: Slot(ours) for module, ours in _SD3_OUTER.items()}
     for number in range(counts.get("joint_blocks", 0)):
         for module, slot in _SD3_BLOCK.items():
-            slots[f"transformer_blocks.{number}.{module}"] = slot._replace(module=f"joint_blocks.{number}.{slot.module}")
+            slots[f"transformer_blocks.{number}.{module}"] = slot._replace(
+                module=f"joint_blocks.{number}.{slot.module}"
+            )
     return slots
 
 

@@ -47,7 +47,9 @@ class UNetChecks:
             return self._check_format(second, case)
         if first == "adm":
             condition = Conditioning(torch.zeros(1, 1, 1), recorded(case.inputs["pooled"]), extra=case.inputs["inputs"])
-            vector = with_pooled(condition, size_vector(condition), case.shapes["y"]["shape"][-1])
+            vector = with_pooled(
+                condition, size_vector(condition, Run(torch.zeros(1, 4, 1, 1))), case.shapes["y"]["shape"][-1]
+            )
             return differences({"y": vector}, case.tensors, TOLERANCE)
         got = self._raw(case) if second == "raw" else self._denoised(first, case)
         return differences({"out": got}, case.tensors, TOLERANCE)

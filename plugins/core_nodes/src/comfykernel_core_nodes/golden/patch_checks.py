@@ -42,7 +42,7 @@ class PatchChecks:
         if name.endswith("_clip"):
             parts = self._models.text(f"{name.removesuffix('_clip')}_text").parts
             got = {
-                accepted: f"clip_{part}.transformer.{'' if module == 'text_projection' else 'text_model.'}{module}.weight"
+                accepted: f"clip_{part}.transformer.{_text_folder(module)}{module}.weight"
                 for part, each in parts.items()
                 for accepted, module in text_names(part, each.weights.source.shapes, parts).items()
             }
@@ -116,3 +116,8 @@ class PatchChecks:
                 target = self._group["targets"][output.removeprefix("weight:")]["original"]
                 got[output] = tensors[target.removeprefix(UNET_PREFIX)]
         return problems + differences(got, case.tensors, TOLERANCE)
+
+
+def _text_folder(module: str) -> str:
+    """Where the recorded names of a text model's weights have the module."""
+    return "" if module == "text_projection" else "text_model."

@@ -189,7 +189,7 @@ class StableDiffusionXL(_UNetFamily):
         return self.latent_format if "edm_vpred.sigma_max" in header.whole.shapes else LatentFormat()
 
     def vector(self, condition: Condition, run: Run, width: int) -> PerRow:
-        return PerRow(with_pooled(condition, size_vector(condition), width))
+        return PerRow(with_pooled(condition, size_vector(condition, run), width))
 
     def text_plan(self, files: Sequence[ModelHeader]) -> TextPlan | None:
         """CLIP-L and CLIP-G."""
