@@ -17,7 +17,7 @@ NUMBER_CHANNELS: Final = 256
 # Pixels that a latent unit is wide.
 LATENT_PIXELS: Final = 8
 # What the refiner takes for the score of a good and a bad picture where a condition does not say.
-GOOD_SCORE, BAD_SCORE = 7.5, 2.5
+GOOD_SCORE, BAD_SCORE = 6.0, 2.5
 # A grey picture in the latents of SD1 and SDXL, in the model's scale: what inpainting models see behind a mask.
 GREY_LATENT: Final = (0.8223, -0.6876, 0.6364, 0.1380)
 
