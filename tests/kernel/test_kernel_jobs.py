@@ -19,6 +19,7 @@ from comfykernel_sdk.events import (
     ExecutionStarted,
     ExecutionSucceeded,
     JobFinished,
+    JobQueued,
     NodeOutput,
     NodePlace,
     NodePreview,
