@@ -19,9 +19,9 @@ def register_workflow_readers(register: RegisterWorkflowReader) -> None:
     register(EditorReader())
 
 
-@hookimpl
+@hookimpl(tryfirst=True)
 def on_startup(kernel: Kernel) -> None:
-    """Convert documents that are submitted as prompts."""
+    """Convert documents that are submitted as prompts; the filters of other plugins come after and see the prompt."""
     from .submission import ConvertingFilter
 
     kernel.on_submit(ConvertingFilter(kernel))

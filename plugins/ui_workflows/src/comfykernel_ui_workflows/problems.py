@@ -51,7 +51,7 @@ def refusal(problems: list[Problem]) -> InvalidPrompt:
         extra |= {"node_id": first.node_id, "class_type": first.class_type}
     if first.field:
         extra["field"] = first.field
-    lines = [_line(problem) for problem in told] if len(problems) > 1 or first.node_id else []
+    lines = [_where(first)] if len(problems) == 1 else [_line(problem) for problem in told]
     if len(problems) > len(told):
         lines.append(f"and {len(problems) - len(told)} more")
     return InvalidPrompt(
@@ -64,11 +64,15 @@ def refusal(problems: list[Problem]) -> InvalidPrompt:
     )
 
 
-def _line(problem: Problem) -> str:
-    where = f"Node ID '#{problem.node_id}'" if problem.node_id else "The workflow"
+def _where(problem: Problem) -> str:
+    where = f"Node ID '#{problem.node_id}'" if problem.node_id else ""
     if problem.class_type:
         where += f" ({problem.class_type})"
-    return f"{where}{f', {problem.field}' if problem.field else ''}: {problem.message}"
+    return ", ".join(part for part in (where, problem.field) if part)
+
+
+def _line(problem: Problem) -> str:
+    return " ".join((f"{_where(problem) or 'The workflow'}:", problem.message, problem.hint))
 
 
 def _by_node(problems: list[Problem]) -> dict[str, Json]:
