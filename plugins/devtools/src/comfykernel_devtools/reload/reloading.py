@@ -41,6 +41,8 @@ MESSAGE: Final = "comfykernel_reloaded"
 Send: TypeAlias = "Callable[[str, Json, str | None], None]"
 
 log = logging.getLogger("comfykernel.reload")
+# It counts changes; ours are named.
+logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
 
 class PythonSources(DefaultFilter):
