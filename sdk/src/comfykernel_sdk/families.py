@@ -194,6 +194,7 @@ class Run:
     """where the latent may change: [batch, 1, height, width], 0..1"""
     negative: bool = False
     """whether the condition is on the side that guidance moves away from"""
+    seed: int = 0
 
 
 ReadCondition: TypeAlias = Callable[[Condition, Run], Mapping[str, NetworkInput]]

@@ -20,6 +20,7 @@ from comfykernel_core_nodes.diffusion.model_sampling import ModelSampling
 from comfykernel_core_nodes.diffusion.prompt_readers import READERS
 from comfykernel_core_nodes.diffusion.taesd import TinyAutoencoder, tiny_channels
 from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder, TextPart
+from comfykernel_core_nodes.diffusion.vision_encoding import VisionEncoder, vision_encoder, vision_plan
 from comfykernel_core_nodes.diffusion.weight_files import open_weights
 from comfykernel_core_nodes.diffusion.weights import TensorSource, Weights, planned_weights
 from comfykernel_sdk.families import CodecPlan, DiffusionPlan, ModelFamily, PromptReader, TextPlan, model_families
@@ -28,6 +29,7 @@ P = TypeVar("P")
 
 # Where checkpoints and files of a diffusion model alone keep it.
 DIFFUSION_PREFIXES: Final = ("model.diffusion_model.", "model.model.", "diffusion_model.", "net.", "")
+VISION_PREFIX: Final = "embedder.model."
 CODEC_PREFIXES: Final = ("first_stage_model.", "vae.")
 # What nodes of the field call kinds of text encoders, as families; the first that finds its models in the files.
 TEXT_KINDS: Final = {
@@ -43,6 +45,8 @@ class Checkpoint:
     model: DiffusionModel
     clip: TextEncoder | None
     vae: ImageCodec | None
+    vision: VisionEncoder | None = None
+    """of unCLIP checkpoints"""
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -51,10 +55,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
     family, plan = _diffusion_plan(header)
     text = _asked(header, partial(family.text_plan, [header]))
     codec = _codec_plan(header, CODEC_PREFIXES)
+    vision = vision_plan(header.below(VISION_PREFIX))
     return Checkpoint(
         diffusion_model(plan, family.name),
         None if text is None else text_encoder(text),
         None if codec is None else image_codec(codec),
+        None if vision is None else vision_encoder(vision),
     )
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.conditioning import Conditioning
+from comfykernel_core_nodes.diffusion.control import AppliedControl, Attachment
 from comfykernel_core_nodes.diffusion.image_fitting import repeated
 from comfykernel_core_nodes.diffusion.sigmas import NoiseLevels
 from comfykernel_sdk.families import NetworkInput
@@ -112,25 +113,25 @@ def place_conditions(
                 if i != j:
                     _add_counterpart(other, condition)
     for other in placed[1:]:
-        _share_controls(placed[0], other)
+        for name in ("controls", "attachments"):
+            _share(name, placed[0], other)
     return placed
 
 
-def _share_controls(side: Sequence[PlacedCondition], other: list[PlacedCondition]) -> None:
-    """Give the other side's conditions the controls of this one's where those ask for it and they have none."""
-    shared = [
-        each.condition.controls
-        for each in side
-        if each.area is None and any(control.both_sides for control in each.condition.controls)
-    ]
-    if not shared or any(each.condition.controls for each in other if each.area is None):
+def _share(name: str, side: Sequence[PlacedCondition], other: list[PlacedCondition]) -> None:
+    """Give the other side's conditions what this one's carry under a name, where that asks for it and they lack it."""
+
+    def carried(each: PlacedCondition) -> Sequence[AppliedControl | Attachment]:
+        values: Sequence[AppliedControl | Attachment] = getattr(each.condition, name)
+        return values if each.area is None else ()
+
+    shared = [carried(each) for each in side if any(value.both_sides for value in carried(each))]
+    whole = [place for place, each in enumerate(other) if each.area is None]
+    if not shared or not whole or any(carried(each) for each in other):
         return
-    whole = [i for i, each in enumerate(other) if each.area is None]
-    for n, controls in enumerate(shared):
-        if not whole:
-            return
-        place = whole[n % len(whole)]
-        other[place] = replace(other[place], condition=replace(other[place].condition, controls=controls))
+    for number, values in enumerate(shared):
+        place = whole[number % len(whole)]
+        other[place] = replace(other[place], condition=other[place].condition.with_changes(**{name: values}))
 
 
 def _placed(condition: Conditioning, levels: NoiseLevels, height: int, width: int) -> PlacedCondition:

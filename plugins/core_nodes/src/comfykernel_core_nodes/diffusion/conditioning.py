@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from comfykernel_core_nodes.diffusion.control import AppliedControl
+from comfykernel_core_nodes.diffusion.control import AppliedControl, Attachment
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,8 @@ class Conditioning:
     end_percent: float | None = None
     controls: tuple[AppliedControl, ...] = ()
     """control networks that act on this condition, their residuals added up"""
+    attachments: tuple[Attachment, ...] = ()
+    """what acts inside the network for this condition alone, such as texts at boxes"""
     extra: Mapping[str, object] = field(default_factory=dict)
     """entries for models and nodes of other packs, by name"""
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from comfykernel_core_nodes.diffusion.diffusion_model import RunnableModel
+    from comfykernel_core_nodes.diffusion.hook_points import Hooks
     from comfykernel_core_nodes.diffusion.memory import ModelMemory
 
 # Residuals for "input" and "output" blocks and the "middle", the last in a list taken first; None adds nothing.
@@ -42,6 +43,17 @@ class AppliedControl(Protocol):
 
     def residuals(self, call: ControlCall) -> Residuals | None:
         """What it adds to the main network in one call; None outside its range."""
+
+
+class Attachment(Protocol):
+    """Functions inside the network for one condition."""
+
+    @property
+    def both_sides(self) -> bool:
+        """Whether it also acts on the side that guidance moves away from."""
+
+    def hooks(self, latent_shape: Sequence[int], memory: ModelMemory) -> Hooks:
+        """The functions for one call; latent_shape: [batch, channel, height, width]."""
 
 
 def added_residuals(first: Residuals | None, second: Residuals | None) -> Residuals | None:

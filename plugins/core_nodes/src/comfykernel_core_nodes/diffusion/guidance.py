@@ -14,7 +14,7 @@ from comfykernel_core_nodes.diffusion.batched_inputs import can_join, join_input
 from comfykernel_core_nodes.diffusion.condition_areas import PlacedCondition
 from comfykernel_core_nodes.diffusion.control import ControlCall, control_residuals
 from comfykernel_core_nodes.diffusion.diffusion_model import RunnableModel
-from comfykernel_core_nodes.diffusion.hook_points import Call, Hooks
+from comfykernel_core_nodes.diffusion.hook_points import NO_HOOKS, Call, Hooks
 from comfykernel_core_nodes.diffusion.memory import ModelMemory
 from comfykernel_core_nodes.diffusion.samplers.contract import Guided
 
@@ -62,7 +62,10 @@ class NetworkCall:
             if residuals is not None:
                 inputs["control"] = {name: list(values) for name, values in residuals.items()}
         call_of = Call(batch.sides, batch.sigma, tuple(batch.x.shape))
-        return self.model.denoise(batch.x, batch.sigma, inputs, hooks=self.hooks, call=call_of)
+        hooks = self.hooks or NO_HOOKS
+        for attachment in first.condition.attachments:
+            hooks = hooks.joined(attachment.hooks(batch.x.shape, self.memory))
+        return self.model.denoise(batch.x, batch.sigma, inputs, hooks=hooks, call=call_of)
 
 
 class Predictions(NamedTuple):
@@ -164,6 +167,7 @@ def _batches(conditions: Sequence[PlacedCondition], x: Tensor) -> list[list[int]
 
 
 def _fit(first: PlacedCondition, second: PlacedCondition, x: Tensor) -> bool:
-    if first.crop(x).shape != second.crop(x).shape or first.condition.controls != second.condition.controls:
+    a, b = first.condition, second.condition
+    if first.crop(x).shape != second.crop(x).shape or a.controls != b.controls or a.attachments != b.attachments:
         return False
     return can_join(first.inputs, second.inputs)

@@ -32,7 +32,12 @@ class Part(StrEnum):
     TEXT = "text"
     VISION = "vision"
     CONTROL = "control"
+    UPSCALER = "upscaler"
     CODEC = "codec"
+
+
+# Parts whose activations leave the range of float16.
+FULL_RANGE = frozenset({Part.CODEC, Part.UPSCALER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +68,15 @@ class DevicePolicy:
             Part.TEXT: self.text,
             Part.VISION: self.text,
             Part.CONTROL: self.diffusion,
+            Part.UPSCALER: self.codec,
             Part.CODEC: self.codec,
         }
-        wish = wishes[part] or (self.force if part is not Part.CODEC or self.force != "fp16" else None)
+        wish = wishes[part] or (self.force if part not in FULL_RANGE or self.force != "fp16" else None)
         if wish is not None:
             return _DTYPES[wish]
         if device.type == "cpu":
             return torch.float32
-        if part is Part.CODEC:
+        if part in FULL_RANGE:
             return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
         return torch.float16
 

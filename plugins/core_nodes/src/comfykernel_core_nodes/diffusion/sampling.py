@@ -124,7 +124,7 @@ def sample(
 
     with torch.inference_mode():
         sides = place_conditions(
-            [positive, negative], model.sampling.levels, *latent.shape[2:], read_inputs(model, noise, clean, mask)
+            [positive, negative], model.sampling.levels, *latent.shape[2:], read_inputs(model, noise, clean, mask, seed)
         )
         call = NetworkCall(model.ready(memory), memory)
         make = model.denoiser or GuidedDenoiser
@@ -140,13 +140,13 @@ def sample(
 
 
 def read_inputs(
-    model: DiffusionModel, noise: Tensor, latent: Tensor, mask: Tensor | None
+    model: DiffusionModel, noise: Tensor, latent: Tensor, mask: Tensor | None, seed: int = 0
 ) -> Callable[[Conditioning, int], Mapping[str, NetworkInput]]:
     """How conditions of each side become inputs of a model's network in one run; tensors as in `Run`."""
 
     def read(condition: Conditioning, side: int) -> Mapping[str, NetworkInput]:
         single = None if mask is None else mask[:, :1]
-        return model.read_condition(condition, Run(noise, latent, single, negative=side > 0))
+        return model.read_condition(condition, Run(noise, latent, single, negative=side > 0, seed=seed))
 
     return read
 

@@ -21,6 +21,7 @@ from comfykernel_core_nodes.diffusion.model_sampling import ModelSampling
 from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder
 from comfykernel_core_nodes.diffusion.unet import UNet
 from comfykernel_core_nodes.diffusion.unet_config import UNetConfig
+from comfykernel_core_nodes.diffusion.upscalers import Upscaler, find_upscaler
 from comfykernel_core_nodes.diffusion.weights import TensorSource, Weights, planned_weights
 from comfykernel_core_nodes.golden.recipe import weight
 from comfykernel_core_nodes.golden.records import Absent, Records
@@ -102,6 +103,10 @@ class TinyModels:
     def control(self, name: str) -> ControlNet:
         """A control network or an adapter."""
         return self._once(("control", name), lambda: find_control_net(self.header(name)))
+
+    def upscaler(self, name: str) -> Upscaler:
+        """An upscaling network."""
+        return self._once(("upscaler", name), lambda: find_upscaler(self.header(name)))
 
     def text(self, name: str, *, half: bool = False) -> TextEncoder:
         """Text models; `half` rounds their weights to float16."""

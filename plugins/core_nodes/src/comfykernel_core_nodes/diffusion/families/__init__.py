@@ -9,6 +9,7 @@ from comfykernel_core_nodes.diffusion.families.flux import Flux1
 from comfykernel_core_nodes.diffusion.families.stable_diffusion import (
     StableDiffusion1,
     StableDiffusion2,
+    StableDiffusion2Unclip,
     StableDiffusionXL,
     StableDiffusionXLRefiner,
 )
@@ -22,6 +23,7 @@ sd1: Final = StableDiffusion1()
 BUILT_IN: Final[tuple[ModelFamily, ...]] = (
     sd1,
     StableDiffusion2(),
+    StableDiffusion2Unclip(),
     StableDiffusionXL(),
     StableDiffusionXLRefiner(),
     StableDiffusion3(),

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 import torch
+from torch import Tensor
 
 from comfykernel_core_nodes.diffusion import latent_formats
 from comfykernel_core_nodes.diffusion.condition_inputs import (
     extra_latent,
     inpainting_channels,
+    number,
     refiner_vector,
     size_vector,
     with_pooled,
 )
 from comfykernel_core_nodes.diffusion.families.networks import StableDiffusion1Networks
 from comfykernel_core_nodes.diffusion.families.text_parts import find_clip, single_text_plan
+from comfykernel_core_nodes.diffusion.unclip import (
+    SEED_OFFSET,
+    USUAL_MERGE,
+    Augmentation,
+    SeenPicture,
+    picture_vector,
+)
 from comfykernel_core_nodes.diffusion.unet import UNet
 from comfykernel_core_nodes.diffusion.unet_config import UNetConfig, unet_config_from
 from comfykernel_sdk.families import (
@@ -52,6 +61,9 @@ INPAINTING_CHANNELS: Final = 9
 EDITING_CHANNELS: Final = 8
 SDXL_LEVELS: Final = 3
 
+# Makes the vector [1, width] beside the context.
+ReadVector = Callable[[Condition, Run], Tensor]
+
 
 def _config(header: ModelHeader) -> UNetConfig | None:
     return unet_config_from(header.shapes) if UNET_MARK in header.shapes and "out.2.weight" in header.shapes else None
@@ -79,8 +91,8 @@ class _UNetFamily:
         """What the network predicts."""
         return _marked(header)
 
-    def vector(self, condition: Condition, run: Run, width: int) -> PerRow | None:
-        """The vector beside the context, of the width that the network takes."""
+    def vector(self, header: ModelHeader, width: int) -> ReadVector | None:
+        """What makes the vector beside the context, of the width that the network takes."""
         return None
 
     def edited_latent(self, header: ModelHeader) -> LatentFormat:
@@ -98,29 +110,33 @@ class _UNetFamily:
             return None
         network = NetworkPlan(header, partial(UNet, config), header.names)
         latent_format = self.format_of(header)
-        read = partial(self._read, config, latent_format, self.edited_latent(header))
+        vector = None if config.adm_in_channels is None else self.vector(header, config.adm_in_channels)
+        read = partial(_read, config, latent_format, self.edited_latent(header), vector)
         return DiffusionPlan(network, self.sampling(header), latent_format, read)
 
     def codec_plan(self, header: ModelHeader) -> CodecPlan | None:
         """None: autoencoders are a family of their own."""
         return None
 
-    def _read(
-        self, config: UNetConfig, latent_format: LatentFormat, edited: LatentFormat, condition: Condition, run: Run
-    ) -> Mapping[str, NetworkInput]:
-        inputs: dict[str, NetworkInput] = {"context": TokenSequence(condition.tokens)}
-        if config.adm_in_channels is not None:
-            vector = self.vector(condition, run, config.adm_in_channels)
-            if vector is not None:
-                inputs["y"] = vector
-        if config.in_channels == INPAINTING_CHANNELS:
-            channels = inpainting_channels(condition, run, latent_format, ("mask", "masked_image"))
-            inputs["concat"] = LikeLatent(channels)
-        elif config.in_channels == EDITING_CHANNELS:
-            # Without a picture to edit, an edit model sees zeros.
-            blank = Run(run.noise)
-            inputs["concat"] = LikeLatent(extra_latent(condition, blank, edited))
-        return inputs
+
+def _read(
+    config: UNetConfig,
+    latent_format: LatentFormat,
+    edited: LatentFormat,
+    vector: ReadVector | None,
+    condition: Condition,
+    run: Run,
+) -> Mapping[str, NetworkInput]:
+    inputs: dict[str, NetworkInput] = {"context": TokenSequence(condition.tokens)}
+    if vector is not None:
+        inputs["y"] = PerRow(vector(condition, run))
+    if config.in_channels == INPAINTING_CHANNELS:
+        channels = inpainting_channels(condition, run, latent_format, ("mask", "masked_image"))
+        inputs["concat"] = LikeLatent(channels)
+    elif config.in_channels == EDITING_CHANNELS:
+        # Without a picture to edit, an edit model sees zeros.
+        inputs["concat"] = LikeLatent(extra_latent(condition, Run(run.noise), edited))
+    return inputs
 
 
 class StableDiffusion1(_UNetFamily, StableDiffusion1Networks):
@@ -159,6 +175,48 @@ class StableDiffusion2(_UNetFamily):
         return None if plan is None else single_text_plan("h", plan, "clip_h")
 
 
+class StableDiffusion2Unclip(StableDiffusion2):
+    """SD2.1 unCLIP: pictures seen by CLIP steer it beside a text."""
+
+    name = "sd2_unclip"
+
+    def accepts(self, config: UNetConfig) -> bool:
+        attended = config.transformer_depth[:1] != (0,)
+        return config.adm_in_channels is not None and len(config.channel_mult) > SDXL_LEVELS and attended
+
+    def vector(self, header: ModelHeader, width: int) -> ReadVector:
+        whole = header.whole
+        augmentation = Augmentation.plain(width // 2)
+        if "noise_augmentor.data_mean" in whole.shapes:
+            mean, deviation = (whole.tensor(f"noise_augmentor.data_{name}").float() for name in ("mean", "std"))
+            augmentation = Augmentation(mean.reshape(1, -1), deviation.reshape(1, -1))
+        return partial(_picture_vector, augmentation, width)
+
+
+def _picture_vector(augmentation: Augmentation, width: int, condition: Condition, run: Run) -> Tensor:
+    pictures = seen_pictures(condition)
+    if not pictures:
+        return torch.zeros(1, width)
+    merge = number(condition, "unclip_noise_augment_merge", USUAL_MERGE)
+    return picture_vector(pictures, augmentation, run.seed - SEED_OFFSET, merge)
+
+
+def _sized_vector(width: int, condition: Condition, run: Run) -> Tensor:
+    """The pooled text, or pictures in its place, and the sizes."""
+    sizes = size_vector(condition, run)
+    pictures = seen_pictures(condition)
+    if not pictures:
+        return with_pooled(condition, sizes, width)
+    pooled = width - sizes.shape[1]
+    vector = picture_vector(pictures, Augmentation.plain(pooled), run.seed - SEED_OFFSET)
+    return torch.cat([vector[:, :pooled], sizes], dim=1)
+
+
+def seen_pictures(condition: Condition) -> Sequence[SeenPicture]:
+    """Pictures that a condition carries."""
+    return cast("Sequence[SeenPicture]", condition.extra.get("unclip_conditioning", ()))
+
+
 class StableDiffusionXL(_UNetFamily):
     """SDXL base and what is derived from it (Podell et al. 2023, arXiv:2307.01952): CLIP-L and CLIP-G side by side."""
 
@@ -188,8 +246,8 @@ class StableDiffusionXL(_UNetFamily):
         # CosXL's edit model was trained on scaled latents.
         return self.latent_format if "edm_vpred.sigma_max" in header.whole.shapes else LatentFormat()
 
-    def vector(self, condition: Condition, run: Run, width: int) -> PerRow:
-        return PerRow(with_pooled(condition, size_vector(condition, run), width))
+    def vector(self, header: ModelHeader, width: int) -> ReadVector:
+        return partial(_sized_vector, width)
 
     def text_plan(self, files: Sequence[ModelHeader]) -> TextPlan | None:
         """CLIP-L and CLIP-G."""
@@ -213,8 +271,8 @@ class StableDiffusionXLRefiner(_UNetFamily):
         first_level_free = config.transformer_depth[:1] == (0,)
         return config.adm_in_channels is not None and len(config.channel_mult) > SDXL_LEVELS and first_level_free
 
-    def vector(self, condition: Condition, run: Run, width: int) -> PerRow:
-        return PerRow(with_pooled(condition, refiner_vector(condition, run), width))
+    def vector(self, header: ModelHeader, width: int) -> ReadVector:
+        return lambda condition, run: with_pooled(condition, refiner_vector(condition, run), width)
 
     def text_plan(self, files: Sequence[ModelHeader]) -> TextPlan | None:
         """CLIP-G in a checkpoint or alone."""
