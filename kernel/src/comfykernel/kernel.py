@@ -21,7 +21,7 @@ from comfykernel_sdk.events import (
     NumberedEvent,
     now_ms,
 )
-from comfykernel_sdk.jobs import EndedOrder, Job, JobState, Outcome, PromptRequest, Submission, new_prompt_id
+from comfykernel_sdk.jobs import Job, JobState, Outcome, PromptRequest, Submission, new_prompt_id
 
 from . import __version__
 from .bus import Bus, BusSubscription
@@ -31,7 +31,9 @@ from .validation import Validated, validate_prompt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+    from typing import Unpack
 
+    from comfykernel_sdk.jobs import EndedFilter, EndedKey, EndedQuestion
     from comfykernel_sdk.json_types import JsonObject
     from comfykernel_sdk.nodes import NodeSpec
     from comfykernel_sdk.scheduler import Scheduler, WorkerStatus
@@ -48,13 +50,8 @@ RESTARTS_PER_JOB: Final = 5
 """Attempts after which a job that ran whenever the server died is given up."""
 KEPT_HISTORY_ANSWERS: Final = 8
 """Answers to questions about the history that are kept until the history changes."""
-LONGEST_KEPT_ANSWER: Final = 500
-"""Jobs; a longer answer is read from the store each time."""
-
 TRIM_EVERY: Final = 50
 """Jobs that may end before the oldest beyond ``jobs.keep_history`` are deleted."""
-
-Ended = tuple[int | None, int, bool, EndedOrder, str | None, tuple[JobState, ...] | None, str | None]
 
 
 def no_hook(name: str, **arguments: object) -> list[object]:
@@ -91,7 +88,7 @@ class LocalKernel:
         self._refreshers: list[Callable[[], Awaitable[None]]] = []
         self._counter = itertools.count()
         self._submitting: set[str] = set()
-        self._history: dict[Ended, list[Job]] = {}
+        self._history: dict[tuple[tuple[str, object], ...], list[EndedKey]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._ended_count = itertools.count(1)
 
@@ -245,42 +242,24 @@ class LocalKernel:
         """A job in whatever state."""
         return self.queue.find(prompt_id) or await self._store.get(prompt_id)
 
-    async def history(
-        self,
-        *,
-        limit: int | None = None,
-        offset: int = 0,
-        newest_first: bool = False,
-        order: EndedOrder = "end",
-        user: str | None = None,
-        states: tuple[JobState, ...] | None = None,
-        workflow_id: str | None = None,
-    ) -> list[Job]:
-        """Ended jobs, the lowest of ``order`` first unless told otherwise."""
-        question = (limit, offset, newest_first, order, user, states, workflow_id)
+    async def history(self, **question: Unpack[EndedQuestion]) -> list[Job]:
+        """Jobs that have ended."""
+        return await self._store.ended(**question)
+
+    async def history_keys(self, **question: Unpack[EndedQuestion]) -> list[EndedKey]:
+        """The same without what is in them; the answers to clients that ask again and again are kept."""
         # What ends while the store is asked replaces the dictionary: the answer that lacks it is not kept.
-        kept = self._history
-        if (known := kept.get(question)) is not None:
-            return known
-        jobs = await self._store.ended(
-            limit=limit, offset=offset, newest_first=newest_first,
-            order=order, user=user, states=states, workflow_id=workflow_id,
-        )  # fmt: skip
-        if len(jobs) <= LONGEST_KEPT_ANSWER:
+        kept, asked = self._history, tuple(sorted(question.items()))
+        if (known := kept.get(asked)) is None:
+            known = await self._store.ended_keys(**question)
             while len(kept) >= KEPT_HISTORY_ANSWERS:
                 kept.pop(next(iter(kept)))
-            kept[question] = jobs
-        return jobs
+            kept[asked] = known
+        return known
 
-    async def count_history(
-        self,
-        *,
-        user: str | None = None,
-        states: tuple[JobState, ...] | None = None,
-        workflow_id: str | None = None,
-    ) -> int:
-        """How many of them are kept."""
-        return await self._store.count_ended(user=user, states=states, workflow_id=workflow_id)
+    async def count_history(self, **filter: Unpack[EndedFilter]) -> int:
+        """How many jobs of this kind are kept."""
+        return await self._store.count_ended(**filter)
 
     async def delete_history(self, prompt_ids: list[str], *, user: str | None = None) -> None:
         """Forget ended jobs; unknown ids are ignored."""

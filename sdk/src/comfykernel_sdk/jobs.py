@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import uuid
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypedDict
 
 import msgspec
 
@@ -51,6 +51,32 @@ class JobState(enum.StrEnum):
 
 EndedOrder: TypeAlias = Literal["end", "creation", "duration"]
 """By what a list of ended jobs is sorted: when they ended, when they were accepted, how long they ran."""
+
+
+class EndedFilter(TypedDict, total=False):
+    """Which ended jobs: of a user, in these states, made from a workflow (:attr:`Job.workflow_id`); else all."""
+
+    user: str | None
+    states: tuple[JobState, ...] | None
+    workflow_id: str | None
+
+
+class EndedQuestion(EndedFilter, total=False):
+    """A page of ended jobs: the lowest of ``order`` (``end``, unless told otherwise) first, or the newest."""
+
+    order: EndedOrder
+    newest_first: bool
+    limit: int | None
+    offset: int
+
+
+class EndedKey(msgspec.Struct, frozen=True, gc=False):
+    """An ended job without what is in it. A ``prompt_id`` may be used again; ``sequence`` may not."""
+
+    prompt_id: str
+    sequence: int
+    started_ms: int | None
+    ended_ms: int
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ asynchronous and lives in the server process only.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, TypeAlias, Unpack
 
 import msgspec
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .events import NumberedEvent
-    from .jobs import EndedOrder, Job, JobState, Outcome
+    from .jobs import EndedFilter, EndedKey, EndedQuestion, Job, JobState, Outcome
     from .json_types import JsonObject
     from .settings import Settings
 
@@ -214,30 +214,14 @@ class JobStore(Protocol):
     async def remove_all(self, *, states: tuple[JobState, ...], user: str | None = None) -> int:
         """Delete all jobs in these states (of one user); returns how many."""
 
-    async def ended(
-        self,
-        *,
-        limit: int | None = None,
-        offset: int = 0,
-        newest_first: bool = False,
-        order: EndedOrder = "end",
-        user: str | None = None,
-        states: tuple[JobState, ...] | None = None,
-        workflow_id: str | None = None,
-    ) -> list[Job]:
-        """Jobs that have ended, the lowest of ``order`` first unless told otherwise.
+    async def ended(self, **question: Unpack[EndedQuestion]) -> list[Job]:
+        """Jobs that have ended, in the order and of the kind that is asked for."""
 
-        ``user``, ``states``, ``workflow_id`` (of :attr:`Job.workflow_id`): only those.
-        """
+    async def ended_keys(self, **question: Unpack[EndedQuestion]) -> list[EndedKey]:
+        """The same without what is in them."""
 
-    async def count_ended(
-        self,
-        *,
-        user: str | None = None,
-        states: tuple[JobState, ...] | None = None,
-        workflow_id: str | None = None,
-    ) -> int:
-        """How many of them are kept."""
+    async def count_ended(self, **filter: Unpack[EndedFilter]) -> int:
+        """How many jobs of this kind are kept."""
 
     async def append_events(self, prompt_id: str, events: list[NumberedEvent]) -> None:
         """Keep events; numbers that are there already are replaced, events of an unknown job dropped."""

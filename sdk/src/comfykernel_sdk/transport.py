@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, Unpack
 
 import msgspec
 
 from .events import Event, NumberedEvent, QueueChanged
-from .jobs import EndedOrder, Job, JobState, PromptRequest, Submission
+from .jobs import EndedFilter, EndedKey, EndedQuestion, Job, PromptRequest, Submission
 from .json_types import JsonObject
 
 if TYPE_CHECKING:
@@ -95,28 +95,14 @@ class Kernel(Protocol):
     async def job(self, prompt_id: str) -> Job | None:
         """A job in whatever state."""
 
-    async def history(
-        self,
-        *,
-        limit: int | None = None,
-        offset: int = 0,
-        newest_first: bool = False,
-        order: EndedOrder = "end",
-        user: str | None = None,
-        states: tuple[JobState, ...] | None = None,
-        workflow_id: str | None = None,
-    ) -> list[Job]:
-        """Ended jobs, the lowest of ``order`` first unless told otherwise; only those of a user, in these states, made
-        from this workflow."""
+    async def history(self, **question: Unpack[EndedQuestion]) -> list[Job]:
+        """Jobs that have ended, in the order and of the kind that is asked for."""
 
-    async def count_history(
-        self,
-        *,
-        user: str | None = None,
-        states: tuple[JobState, ...] | None = None,
-        workflow_id: str | None = None,
-    ) -> int:
-        """How many of them are kept."""
+    async def history_keys(self, **question: Unpack[EndedQuestion]) -> list[EndedKey]:
+        """The same without what is in them: much cheaper for who knows most of them already."""
+
+    async def count_history(self, **filter: Unpack[EndedFilter]) -> int:
+        """How many jobs of this kind are kept."""
 
     async def delete_history(self, prompt_ids: list[str], *, user: str | None = None) -> None:
         """Forget ended jobs; unknown ids are ignored."""

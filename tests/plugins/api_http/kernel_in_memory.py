@@ -6,13 +6,13 @@ import asyncio
 import gzip
 import itertools
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import msgspec
 
 from comfykernel_sdk.errors import Conflict, InvalidPrompt
 from comfykernel_sdk.events import Event, ExecutionStarted, JobFinished, NumberedEvent, QueueChanged
-from comfykernel_sdk.jobs import EndedOrder, Job, JobState, Outcome, PromptRequest, Submission
+from comfykernel_sdk.jobs import EndedFilter, EndedKey, EndedQuestion, Job, JobState, Outcome, PromptRequest, Submission
 from comfykernel_sdk.nodes import NodeSpec
 from comfykernel_sdk.scheduler import DeviceStatus, WorkerStatus
 from comfykernel_sdk.transport import BusEvent, Catalogued, PluginInfo
@@ -156,33 +156,30 @@ class MemoryKernel:
     async def job(self, prompt_id: str) -> Job | None:
         return self.jobs.get(prompt_id)
 
-    async def history(
-        self,
-        *,
-        limit: int | None = None,
-        offset: int = 0,
-        newest_first: bool = False,
-        order: EndedOrder = "end",
-        user: str | None = None,
-        states: tuple[JobState, ...] | None = None,
-        workflow_id: str | None = None,
-    ) -> list[Job]:
+    async def history(self, **question: Unpack[EndedQuestion]) -> list[Job]:
+        return self._page(question)
+
+    def _page(self, question: EndedQuestion) -> list[Job]:
+        order = question.get("order", "end")
+
         def rank(job: Job) -> int:
             ended = job.ended_ms or 0
             return {"end": ended, "creation": job.sequence, "duration": ended - (job.started_ms or ended)}[order]
 
-        found = [job for job in self._in(*(ENDED if states is None else states), user=user) if job.state.ended]
-        ended = sorted([job for job in found if workflow_id in (None, job.workflow_id)], key=rank, reverse=newest_first)
-        return ended[offset:][:limit]
+        ended = sorted(self._ended(question), key=rank, reverse=question.get("newest_first", False))
+        return ended[question.get("offset", 0) :][: question.get("limit")]
 
-    async def count_history(
-        self,
-        *,
-        user: str | None = None,
-        states: tuple[JobState, ...] | None = None,
-        workflow_id: str | None = None,
-    ) -> int:
-        return len(await self.history(user=user, states=states, workflow_id=workflow_id))
+    async def history_keys(self, **question: Unpack[EndedQuestion]) -> list[EndedKey]:
+        jobs = self._page(question)
+        return [EndedKey(job.prompt_id, job.sequence, job.started_ms, job.ended_ms or 0) for job in jobs]
+
+    async def count_history(self, **filter: Unpack[EndedFilter]) -> int:
+        return len(self._ended(filter))
+
+    def _ended(self, filter: EndedFilter) -> list[Job]:
+        states = filter.get("states")
+        found = self._in(*(ENDED if states is None else states), user=filter.get("user"))
+        return [job for job in found if job.state.ended and filter.get("workflow_id") in (None, job.workflow_id)]
 
     async def delete_history(self, prompt_ids: list[str], *, user: str | None = None) -> None:
         for job in await self.history(user=user):

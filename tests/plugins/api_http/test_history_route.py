@@ -2,11 +2,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
-from comfykernel_api_http.history_items import HistoryItems
-from comfykernel_sdk.jobs import Job, JobState, Outcome
+from comfykernel_sdk.jobs import Outcome
 
 if TYPE_CHECKING:
     from .conftest import Served
@@ -135,14 +133,3 @@ async def test_an_id_that_ran_again_shows_its_last_run(served: Served) -> None:
     await get(served, "/history")
     await ended(served, "p", outcome=Outcome(status="failed"))
     assert (await get(served, "/history"))["p"]["status"]["status_str"] == "error"
-
-
-async def test_encoded_entries_are_kept_within_bounds() -> None:
-    items = HistoryItems(kept_bytes=2_000)
-    jobs = [
-        Job(prompt_id=str(n), number=n, graph={}, state=JobState.DONE, ended_ms=n, outcome=Outcome(status="done"))
-        for n in range(100)
-    ]
-    assert list(msgspec.json.decode(await items.as_object(jobs))) == [str(n) for n in range(100)]
-    assert sum(map(len, items._kept.values())) <= 2_000
-    assert await items.item(jobs[-1]) is await items.item(jobs[-1])

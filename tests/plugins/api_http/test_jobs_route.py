@@ -76,14 +76,14 @@ async def test_questions_that_make_no_sense(jobs: Served, query: str) -> None:
 
 
 async def test_a_job_that_ends_while_it_is_asked_for_is_told_once(jobs: Served) -> None:
-    history = jobs.kernel.history
+    keys = jobs.kernel.history_keys
 
     async def ends_meanwhile(**question: Any) -> Any:
         if not jobs.kernel.jobs["e"].state.ended:
             jobs.kernel.end("e")
-        return await history(**question)
+        return await keys(**question)
 
-    jobs.kernel.history = ends_meanwhile  # type: ignore[method-assign]
+    jobs.kernel.history_keys = ends_meanwhile  # type: ignore[method-assign]
     answer = (await jobs.http.get("/jobs?limit=3")).json()
     assert [(job["id"], job["status"]) for job in answer["jobs"]] == [
         ("f", "pending"),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from comfykernel_api_http import history_items, queue_items
-from comfykernel_api_http.history_items import HistoryItems
+from comfykernel_api_http import queue_items
+from comfykernel_api_http.ended_jobs import EndedJobs
 from comfykernel_api_http.queue_items import QueueItems
-from comfykernel_sdk.jobs import Job, JobState, Outcome
+from comfykernel_sdk.jobs import Job, Outcome
 
 if TYPE_CHECKING:
     from .conftest import Served
@@ -75,10 +75,14 @@ async def test_a_long_queue_is_encoded_in_a_thread_and_once(monkeypatch: pytest.
     assert items.at_once() is None
     assert len(ids(await items.of_user(None))[1]) == 999
     assert not any(on_loop)
-    assert len(ids(items.at_once())[1]) == 999
+    assert items.at_once() is None  # too large to be sent in one piece
     queue.jobs.append(new_job(1000))
-    assert len(ids(items.at_once())[1]) == 1000
+    assert len(ids(await items.of_user(None))[1]) == 1000
+    assert await items.of_user(None) is await items.of_user(None)
     assert len(encoded) == len(set(encoded)) == 1001
+    del queue.jobs[2:]
+    assert ids(items.at_once()) == [["p0"], ["p1"]]
+    assert len(items._kept) == 2
 
 
 async def test_what_is_too_large_is_not_kept() -> None:
@@ -88,31 +92,56 @@ async def test_what_is_too_large_is_not_kept() -> None:
     assert items._kept == {}
 
 
-def ended(number: int) -> Job:
-    job = new_job(number)
-    job.state, job.ended_ms = JobState.DONE, number
-    job.outcome = Outcome(status="done", outputs={"1": {"text": ["a" * 3_000]}})
-    return job
+async def end_many(served: Served, count: int) -> list[str]:
+    ids = [f"p{number}" for number in range(count)]
+    for id in ids:
+        await served.submit(id)
+        served.kernel.start(id)
+        served.kernel.end(id, Outcome(status="done", outputs={"1": {"text": ["a" * 100]}}))
+    return ids
 
 
-async def test_a_long_history_is_encoded_in_a_thread_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    threads: list[int] = []
-    encode = history_items._encoded
+async def test_a_long_history_is_read_once(served: Served) -> None:
+    ids = await end_many(served, 60)
+    asked: list[str] = []
+    history, job = served.kernel.history, served.kernel.job
 
-    def counted(jobs: list[Job], *, classic: bool) -> Any:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            threads.append(len(jobs))
-        return encode(jobs, classic=classic)
+    async def whole(**question: Any) -> Any:
+        asked.append("all")
+        return await history(**question)
 
-    monkeypatch.setattr(history_items, "_encoded", counted)
-    items, jobs = HistoryItems(), [ended(number) for number in range(1_000)]
-    for _ in range(2):
-        body = json.loads(await items.as_object(jobs))
-        assert list(body) == [job.prompt_id for job in jobs]
-        assert len(json.loads(await items.as_array(jobs))) == 1_000
-    assert threads == [1_000, 1_000]
+    async def one(id: str) -> Any:
+        asked.append(id)
+        return await job(id)
+
+    served.kernel.history, served.kernel.job = whole, one  # type: ignore[method-assign]
+    for path in ("/history", "/api/history", "/jobs"):
+        for _ in range(3):
+            answer = (await served.http.get(path)).json()
+            assert len(answer["jobs"] if path == "/jobs" else answer) == len(ids)
+    assert asked == ["all"] * 3
+    await end_many(served, 1)
+    assert len((await served.http.get("/history")).json()) == len(ids)
+    assert asked == ["all"] * 3 + ["p0"]
+
+
+async def test_a_job_that_is_forgotten_meanwhile_is_left_out(served: Served) -> None:
+    await end_many(served, 3)
+    keys = await served.kernel.history_keys()
+    del served.kernel.jobs["p1"]
+    await served.submit("p2")  # the id is used again
+    ended = EndedJobs(served.kernel)  # type: ignore[arg-type]
+    assert [id for id, _ in await ended.entries(keys, {}, "item")] == ["p0"]
+
+
+async def test_encoded_jobs_are_kept_within_bounds(served: Served) -> None:
+    ids = await end_many(served, 60)
+    ended = EndedJobs(served.kernel, kept_bytes=2_000)  # type: ignore[arg-type]
+    for form in ("classic", "item", "summary"):
+        entries = await ended.page({}, form)  # type: ignore[arg-type]
+        assert [id for id, _ in entries] == ids
+        assert all(json.loads(entry) for _, entry in entries)
+        assert sum(map(len, ended._kept.values())) <= 2_000
 
 
 async def test_a_large_answer_arrives_whole(served: Served) -> None:

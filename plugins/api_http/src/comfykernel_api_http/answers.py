@@ -18,7 +18,26 @@ HTML: Final = b"text/html; charset=utf-8"
 PIECE: Final = 256 * 1024
 """Bytes of an answer that are handed to the server at once."""
 
+JOINED_AT_ONCE: Final = 1024 * 1024
+"""Bytes of an answer that are put together on the event loop."""
+
 encoder: Final = msgspec.json.Encoder()
+
+
+async def send_pieces(send: Send, body: bytes, *, more: bool = False) -> None:
+    """Write a large body: a client that reads slowly shall hold up its own answer, not fill the memory with it."""
+    whole = memoryview(body)
+    for start in range(0, len(whole), PIECE):
+        last = start + PIECE >= len(whole)
+        await send({"type": "http.response.body", "body": whole[start : start + PIECE], "more_body": more or not last})
+        await asyncio.sleep(0)
+
+
+async def joined(parts: list[bytes]) -> bytes:
+    """The parts of an answer as one; many bytes are put together in a thread."""
+    if sum(map(len, parts)) > JOINED_AT_ONCE:
+        return await asyncio.to_thread(b"".join, parts)
+    return b"".join(parts)
 
 
 class Answer:
@@ -53,15 +72,10 @@ class Answer:
         headers.extend(self.headers)
         headers.extend(common)
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        body = b"" if head else self.body
-        # In pieces: a client that reads slowly shall hold up its own answer, not fill the memory with it.
-        whole = memoryview(body)
-        start = 0
-        while len(body) - start > PIECE:
-            await send({"type": "http.response.body", "body": whole[start : start + PIECE], "more_body": True})
-            await asyncio.sleep(0)
-            start += PIECE
-        await send({"type": "http.response.body", "body": whole[start:] if start else body})
+        if head or len(self.body) <= PIECE:
+            await send({"type": "http.response.body", "body": b"" if head else self.body})
+        else:
+            await send_pieces(send, self.body)
 
 
 def json_answer(value: object, *, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> Answer:

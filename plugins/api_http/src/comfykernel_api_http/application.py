@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from . import __version__
 from .access import AccessRules
-from .answers import JSON, Answer
+from .answers import JSON, PIECE, Answer, send_pieces
 from .authentication import LOGIN_PATH
 from .errors import ClientGone, RequestRefused, error_answer
 from .handlers.workflow import prompt_info
@@ -156,6 +156,9 @@ class Application:
                 ] + common
             elif head:
                 message = {**message, "body": b""}
+            elif len(message.get("body", b"")) > PIECE:
+                await send_pieces(send, message["body"], more=message.get("more_body", False))
+                return
             await send(message)
 
         await router(scope, receive, send_finished)

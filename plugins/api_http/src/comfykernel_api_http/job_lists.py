@@ -8,7 +8,7 @@ import msgspec
 
 from comfykernel_sdk.errors import BadInput
 from comfykernel_sdk.events import now_ms
-from comfykernel_sdk.jobs import EndedOrder, Job, JobState
+from comfykernel_sdk.jobs import EndedFilter, EndedKey, EndedOrder, EndedQuestion, Job, JobState
 
 from .job_views import STATUSES
 
@@ -62,52 +62,53 @@ class JobQuestion(msgspec.Struct, kw_only=True, frozen=True):
         )
 
 
-async def list_page(kernel: Kernel, question: JobQuestion, *, user: str | None) -> tuple[list[Job], int]:
-    """A page of jobs, and how many there are on all pages."""
-    live = _live(kernel, question, user)
+class JobPage(msgspec.Struct, kw_only=True, frozen=True):
+    """A page of jobs: those that wait or run as they are, those that have ended by their keys; and of how many."""
+
+    jobs: list[Job | EndedKey]
+    total: int
+    asked: EndedQuestion
+    """What the kernel was asked for the keys."""
+
+
+async def list_page(kernel: Kernel, question: JobQuestion, *, user: str | None) -> JobPage:
+    """The page that a question asks for."""
+    live: list[Job | EndedKey] = [*_live(kernel, question, user)]
     ended = tuple(sorted(question.states - LIVE))
-    if not ended:
-        return _cut(live, question), len(live)
+    filter: EndedFilter = {"user": user, "states": ended, "workflow_id": question.workflow_id}
     end = None if question.limit is None else question.offset + question.limit
     # Without live jobs the store's page is the answer's; else both are merged from the start.
     start = 0 if live else question.offset
-    jobs = await kernel.history(
-        limit=question.limit if end is None else end - start,
-        offset=start,
-        newest_first=question.newest_first,
-        order=question.order,
-        user=user,
-        states=ended,
-        workflow_id=question.workflow_id,
-    )
-    total = await kernel.count_history(user=user, states=ended, workflow_id=question.workflow_id)
-    if not live:
-        return list(jobs), total
+    asked: EndedQuestion = {
+        **filter,
+        "order": question.order,
+        "newest_first": question.newest_first,
+        "limit": None if end is None else end - start,
+        "offset": start,
+    }
+    keys = await kernel.history_keys(**asked) if ended else []
+    total = await kernel.count_history(**filter) if ended else 0
     # A job that has ended meanwhile is in both.
-    known = {job.prompt_id for job in jobs}
+    known = {key.prompt_id for key in keys}
     live = [job for job in live if job.prompt_id not in known]
-    merged = sorted([*live, *jobs], key=lambda job: _rank(job, question.order), reverse=question.newest_first)
-    return _cut(merged, question), total + len(live)
+    jobs = sorted([*live, *keys], key=lambda job: _rank(job, question.order), reverse=question.newest_first)
+    first = question.offset - start
+    return JobPage(jobs=jobs[first : None if end is None else end - start], total=total + len(live), asked=asked)
 
 
 def _live(kernel: Kernel, question: JobQuestion, user: str | None) -> list[Job]:
-    jobs = [
+    return [
         job
         for job in [*kernel.running(), *kernel.pending()]
         if job.state in question.states and user in (None, job.user) and question.workflow_id in (None, job.workflow_id)
     ]
-    return sorted(jobs, key=lambda job: _rank(job, question.order), reverse=question.newest_first)
 
 
-def _rank(job: Job, order: EndedOrder) -> tuple[int, int]:
+def _rank(job: Job | EndedKey, order: EndedOrder) -> tuple[int, int]:
     if order == "creation":
         return job.sequence, 0
     start = job.started_ms
     return (0 if start is None else (job.ended_ms or now_ms()) - start), job.sequence
-
-
-def _cut(jobs: list[Job], question: JobQuestion) -> list[Job]:
-    return jobs[question.offset : None if question.limit is None else question.offset + question.limit]
 
 
 def _one_of(word: str, allowed: dict[str, JobState] | dict[str, EndedOrder] | tuple[str, ...], name: str) -> str:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 ENCODED_AT_ONCE: Final = 100
 """Jobs that are encoded on the event loop; more would hold it up for milliseconds, so a thread does it."""
 
+SENT_AT_ONCE: Final = 64 * 1024
+"""Bytes of an answer that are handed to the system in one piece."""
+
 KEPT_BYTES: Final = 32 * 1024 * 1024
 """Encoded jobs that are kept; a longer queue is encoded anew each time it is asked for."""
 
@@ -25,7 +28,7 @@ def queue_item(job: Job) -> list[object]:
 
 
 class QueueItems:
-    """Keeps encoded jobs as long as they wait or run. Used on the event loop."""
+    """Keeps encoded jobs as long as they wait or run, and the answer as long as the queue is the same."""
 
     def __init__(self, kernel: Kernel, kept_bytes: int = KEPT_BYTES) -> None:
         self._kernel = kernel
@@ -34,11 +37,14 @@ class QueueItems:
         self._whole: tuple[list[Job], int, bytes] = ([], 0, b"")
 
     def at_once(self) -> bytes | None:
-        """The queue; nothing when making it would take long."""
+        """The queue; nothing when making or sending it would take long."""
         running, pending = self._kernel.running(), self._kernel.pending()
-        if len(self._unknown(running + pending)) > ENCODED_AT_ONCE:
-            return None
-        return self._joined(running, pending, self._encode(running + pending))
+        whole = self._known(running, pending)
+        if whole is None:
+            if len(running) + len(pending) > ENCODED_AT_ONCE:
+                return None
+            whole = self._keep(running, pending, b"".join(self._parts(running, pending)))
+        return whole if len(whole) <= SENT_AT_ONCE else None
 
     async def of_user(self, user: str | None) -> bytes:
         """The queue, or one user's part of it."""
@@ -46,36 +52,41 @@ class QueueItems:
             [job for job in jobs if user in (None, job.user)]
             for jobs in (self._kernel.running(), self._kernel.pending())
         )
-        jobs = running + pending
-        if len(self._unknown(jobs)) > ENCODED_AT_ONCE:
-            parts = await asyncio.to_thread(self._encode, jobs)
+        if user is None and (known := self._known(running, pending)) is not None:
+            return known
+        if len(running) + len(pending) > ENCODED_AT_ONCE:
+            whole = await asyncio.to_thread(lambda: b"".join(self._parts(running, pending)))
         else:
-            parts = self._encode(jobs)
-        return self._joined(running, pending, parts)
+            whole = b"".join(self._parts(running, pending))
+        return self._keep(running, pending, whole) if user is None else whole
 
-    def _unknown(self, jobs: list[Job]) -> list[Job]:
-        kept = self._kept
-        return [job for job in jobs if (known := kept.get(job.prompt_id)) is None or known[0] is not job]
+    def _known(self, running: list[Job], pending: list[Job]) -> bytes | None:
+        """The whole answer, when the queue has not changed since it was made."""
+        jobs, count, whole = self._whole
+        return whole if whole and count == len(running) and jobs == running + pending else None
 
-    def _encode(self, jobs: list[Job]) -> list[tuple[Job, bytes]]:
-        """Each job with its JSON."""
-        kept, parts = self._kept, []
-        for job in jobs:
-            known = kept.get(job.prompt_id)
-            parts.append(known if known is not None and known[0] is job else (job, encoder.encode(queue_item(job))))
+    def _parts(self, running: list[Job], pending: list[Job]) -> list[bytes]:
+        """The pieces of the answer; each job is encoded once. May be called in a thread."""
+        parts = [b'{"queue_running":[']
+        for jobs, after in ((running, b'],"queue_pending":['), (pending, b"]}")):
+            for number, job in enumerate(jobs):
+                if number:
+                    parts.append(b",")
+                known = self._kept.get(job.prompt_id)
+                if known is None or known[0] is not job:
+                    known = self._kept[job.prompt_id] = (job, encoder.encode(queue_item(job)))
+                parts.append(known[1])
+            parts.append(after)
         return parts
 
-    def _joined(self, running: list[Job], pending: list[Job], parts: list[tuple[Job, bytes]]) -> bytes:
-        """The whole answer; what is in it is kept, and nothing else."""
-        jobs, count, whole = self._whole
-        if count == len(running) and jobs == running + pending and whole:
-            return whole
-        texts = [text for _, text in parts]
-        front, back = b",".join(texts[: len(running)]), b",".join(texts[len(running) :])
-        whole = b'{"queue_running":[%b],"queue_pending":[%b]}' % (front, back)
+    def _keep(self, running: list[Job], pending: list[Job], whole: bytes) -> bytes:
+        """Keep the whole answer with what is in it, and nothing else."""
         if len(whole) > self._kept_bytes:
             self._kept, self._whole = {}, ([], 0, b"")
-        else:
-            self._kept = {job.prompt_id: (job, text) for job, text in parts}
-            self._whole = (running + pending, len(running), whole)
+            return whole
+        jobs = running + pending
+        if len(self._kept) > len(jobs):
+            kept = self._kept
+            self._kept = {job.prompt_id: kept[job.prompt_id] for job in jobs if job.prompt_id in kept}
+        self._whole = (jobs, len(running), whole)
         return whole

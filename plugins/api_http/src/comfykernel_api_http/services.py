@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
 from .authentication import Authentication
+from .ended_jobs import EndedJobs
 from .file_owners import FileOwners
-from .history_items import HistoryItems
 from .log_lines import LogLines
 from .queue_items import QueueItems
 from .sockets.hub import Hub
@@ -35,7 +35,7 @@ class Services:
         kernel: the kernel's face for transports.
         owners: whose a stored file is, where callers are bound to users.
         hub: the WebSocket connections.
-        history: ended jobs in the forms in which clients see them.
+        ended: ended jobs in the forms in which clients see them.
         queue: jobs that wait or run in the form in which clients see them.
         logs: the last lines of the log.
         max_body: largest body of a request, in bytes.
@@ -50,7 +50,7 @@ class Services:
         self.authentication = Authentication(kernel.settings, kernel.users)
         self.owners = FileOwners(kernel.settings.paths.folder("state"))
         self.hub = Hub(kernel, self.owners, users_are_bound=self.users_are_bound)
-        self.history = HistoryItems()
+        self.ended = EndedJobs(kernel)
         self.queue = QueueItems(kernel)
         self.logs = LogLines(self.hub.send_logs)
         self.addresses: list[str] = []

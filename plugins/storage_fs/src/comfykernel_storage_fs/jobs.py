@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import sqlite3
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Unpack
 
 from comfykernel_sdk.errors import Conflict, NotFound
-from comfykernel_sdk.jobs import JobState
+from comfykernel_sdk.jobs import EndedKey, JobState
 
 from . import job_rows
 from .database import lock_database, open_for_writing
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import filelock
 
     from comfykernel_sdk.events import NumberedEvent
-    from comfykernel_sdk.jobs import EndedOrder, Job, Outcome
+    from comfykernel_sdk.jobs import EndedFilter, EndedOrder, EndedQuestion, Job, Outcome
 
 # Events that a replay reads at a time.
 PAGE: Final = 500
@@ -129,32 +129,22 @@ class SqliteJobStore:
         statement, values = _of_user(f"DELETE FROM jobs WHERE {where}", values, user)
         return await self._writer.run(lambda connection: connection.execute(statement, values).rowcount)
 
-    async def ended(
-        self,
-        *,
-        limit: int | None = None,
-        offset: int = 0,
-        newest_first: bool = False,
-        order: EndedOrder = "end",
-        user: str | None = None,
-        states: tuple[JobState, ...] | None = None,
-        workflow_id: str | None = None,
-    ) -> list[Job]:
-        """Jobs that have ended, the lowest of ``order`` first unless told otherwise."""
-        where, values = _ended(user, states, workflow_id)
-        keys = ", ".join(f"{key} {'DESC' if newest_first else 'ASC'}" for key in _ORDERS[order])
-        rest = f"{where} ORDER BY {keys} LIMIT ? OFFSET ?"
-        return await self._many(rest, *values, -1 if limit is None else max(limit, 0), max(offset, 0))
+    async def ended(self, **question: Unpack[EndedQuestion]) -> list[Job]:
+        """Jobs that have ended, in the order and of the kind that is asked for."""
+        rest, values = _page(question)
+        return await self._many(rest, *values)
 
-    async def count_ended(
-        self,
-        *,
-        user: str | None = None,
-        states: tuple[JobState, ...] | None = None,
-        workflow_id: str | None = None,
-    ) -> int:
-        """How many of them are kept."""
-        where, values = _ended(user, states, workflow_id)
+    async def ended_keys(self, **question: Unpack[EndedQuestion]) -> list[EndedKey]:
+        """The same without what is in them."""
+        rest, values = _page(question)
+        statement = f"SELECT prompt_id, sequence, started_ms, ended_ms FROM jobs {rest}"
+        return await self._readers.run(
+            lambda connection: [EndedKey(*row) for row in connection.execute(statement, values)]
+        )
+
+    async def count_ended(self, **filter: Unpack[EndedFilter]) -> int:
+        """How many jobs of this kind are kept."""
+        where, values = _ended(filter)
         return await self._count(f"SELECT count(*) FROM jobs {where}", *values)
 
     async def append_events(self, prompt_id: str, events: list[NumberedEvent]) -> None:
@@ -259,11 +249,20 @@ def _events(prompt_id: str, after: int, connection: sqlite3.Connection) -> list[
     return [job_rows.event_of(row) for row in connection.execute(statement, (prompt_id, after, PAGE))]
 
 
-def _ended(
-    user: str | None, states: tuple[JobState, ...] | None, workflow_id: str | None
-) -> tuple[str, tuple[object, ...]]:
+def _page(question: EndedQuestion) -> tuple[str, tuple[object, ...]]:
+    """The end of a statement, and its values, for a page of ended jobs."""
+    where, values = _ended(question)
+    direction = "DESC" if question.get("newest_first") else "ASC"
+    keys = ", ".join(f"{key} {direction}" for key in _ORDERS[question.get("order", "end")])
+    limit, offset = question.get("limit"), question.get("offset", 0)
+    page = (-1 if limit is None else max(limit, 0), max(offset, 0))
+    return f"{where} ORDER BY {keys} LIMIT ? OFFSET ?", (*values, *page)
+
+
+def _ended(filter: EndedFilter) -> tuple[str, tuple[object, ...]]:
     """Condition and values for ended jobs."""
-    where, values = _of_user("WHERE ended_ms IS NOT NULL", (), user)
+    states, workflow_id = filter.get("states"), filter.get("workflow_id")
+    where, values = _of_user("WHERE ended_ms IS NOT NULL", (), filter.get("user"))
     if states is not None:
         condition, more = _in_states(states)
         where, values = f"{where} AND {condition}", values + more

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import msgspec
 
 from ..errors import Conflict, NotFound
-from ..jobs import EndedOrder, Job, JobState, Outcome
+from ..jobs import EndedFilter, EndedKey, EndedOrder, EndedQuestion, Job, JobState, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -83,40 +83,35 @@ class MemoryJobs:
         ids = [id for id, job in self._jobs.items() if user in (None, job.user)]
         return len(await self.remove(ids, states=states))
 
-    async def ended(
-        self,
-        *,
-        limit: int | None = None,
-        offset: int = 0,
-        newest_first: bool = False,
-        order: EndedOrder = "end",
-        user: str | None = None,
-        states: tuple[JobState, ...] | None = None,
-        workflow_id: str | None = None,
-    ) -> list[Job]:
+    async def ended(self, **question: Unpack[EndedQuestion]) -> list[Job]:
         """Jobs that have ended."""
-        jobs = self._ended(user, states, workflow_id)
-        jobs.sort(key=lambda job: self._rank(job, order), reverse=newest_first)
-        return copy.deepcopy(jobs[offset:] if limit is None else jobs[offset : offset + limit])
+        return copy.deepcopy(self._page(question))
 
-    async def count_ended(
-        self,
-        *,
-        user: str | None = None,
-        states: tuple[JobState, ...] | None = None,
-        workflow_id: str | None = None,
-    ) -> int:
-        """How many jobs have ended."""
-        return len(self._ended(user, states, workflow_id))
+    async def ended_keys(self, **question: Unpack[EndedQuestion]) -> list[EndedKey]:
+        """The same without what is in them."""
+        jobs = self._page(question)
+        return [EndedKey(job.prompt_id, job.sequence, job.started_ms, job.ended_ms or 0) for job in jobs]
 
-    def _ended(self, user: str | None, states: tuple[JobState, ...] | None, workflow_id: str | None) -> list[Job]:
+    async def count_ended(self, **filter: Unpack[EndedFilter]) -> int:
+        """How many jobs of this kind are kept."""
+        return len(self._ended(filter))
+
+    def _page(self, question: EndedQuestion) -> list[Job]:
+        order = question.get("order", "end")
+        jobs = sorted(
+            self._ended(question), key=lambda job: self._rank(job, order), reverse=question.get("newest_first", False)
+        )
+        return jobs[question.get("offset", 0) :][: question.get("limit")]
+
+    def _ended(self, filter: EndedFilter) -> list[Job]:
+        states = filter.get("states")
         return [
             job
             for job in self._jobs.values()
             if job.state.ended
-            and user in (None, job.user)
+            and filter.get("user") in (None, job.user)
             and (states is None or job.state in states)
-            and workflow_id in (None, job.workflow_id)
+            and filter.get("workflow_id") in (None, job.workflow_id)
         ]
 
     def _rank(self, job: Job, order: EndedOrder) -> tuple[int, int]:

@@ -454,6 +454,9 @@ class JobConformance(_Conformance):
             assert await jobs.ended(states=()) == await jobs.ended(states=WAITING) == []
             assert ids(await jobs.ended(workflow_id="v")) == ["c"]
             assert await jobs.ended(workflow_id="v", states=(JobState.FAILED,)) == []
+            keys = await jobs.ended_keys(order="creation", newest_first=True, limit=2)
+            assert [(key.prompt_id, key.started_ms, key.ended_ms) for key in keys] == [("c", 1, 10), ("b", 10, 20)]
+            assert keys[0].sequence > keys[1].sequence
             counts = [await jobs.count_ended(states=(JobState.DONE,)), await jobs.count_ended(workflow_id="w")]
             assert [*counts, await jobs.count_ended(workflow_id="")] == [2, 1, 0]
 

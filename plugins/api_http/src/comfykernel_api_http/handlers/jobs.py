@@ -10,8 +10,10 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Stream
 
 from comfykernel_sdk.errors import BadInput, NotFound
+from comfykernel_sdk.jobs import EndedKey
 from comfykernel_sdk.json_types import JsonObject
 
+from ..answers import encoder
 from ..injection import TheKernel, TheServices
 from ..job_events import MOST_EVENTS, event_stream, last_seen
 from ..job_lists import MOST_JOBS, JobQuestion, list_page
@@ -42,16 +44,20 @@ async def list_jobs(
     question = JobQuestion.read(
         status=status, workflow_id=workflow_id, sort_by=sort_by, sort_order=sort_order, limit=limit, offset=offset
     )
-    page, total = await list_page(services.kernel, question, user=services.bound_user(request.scope))
+    page = await list_page(services.kernel, question, user=services.bound_user(request.scope))
+    keys = [each for each in page.jobs if isinstance(each, EndedKey)]
+    ended = dict(await services.ended.entries(keys, page.asked, "summary"))
+    lines = [
+        ended.get(each.prompt_id) if isinstance(each, EndedKey) else encoder.encode(summary(each)) for each in page.jobs
+    ]
     pagination = {
         "offset": question.offset,
-        "limit": total if question.limit is None else question.limit,
-        "total": total,
-        "has_more": question.offset + len(page) < total,
+        "limit": page.total if question.limit is None else question.limit,
+        "total": page.total,
+        "has_more": question.offset + len(page.jobs) < page.total,
     }
-    return await asyncio.to_thread(
-        lambda: json_response({"jobs": [summary(job) for job in page], "pagination": pagination})
-    )
+    body = b'{"jobs":[%b],"pagination":%b}' % (b",".join(filter(None, lines)), encoder.encode(pagination))
+    return Response(body, media_type="application/json")
 
 
 @get("/jobs/{job_id:str}", operation_id="getJob", tags=["workflow"], summary="Get a job")

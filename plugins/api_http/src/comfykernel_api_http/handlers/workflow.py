@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Final
 from comfykernel_sdk.errors import BadInput, Conflict, Forbidden, NotFound
 from comfykernel_sdk.jobs import new_prompt_id
 
-from ..answers import Answer, done, json_answer
+from ..answers import Answer, done, encoder, joined, json_answer
 from ..json_reading import as_object, read_json, read_object
 from ..prompt_reading import read_prompt
 from ..schemas import PromptResponse
 from ..shapes import wants_classic_shape
 
 if TYPE_CHECKING:
-    from comfykernel_sdk.jobs import Job, PromptRequest
+    from comfykernel_sdk.jobs import EndedQuestion, PromptRequest
     from comfykernel_sdk.transport import Kernel
 
+    from ..ended_jobs import Form
     from ..request import Request
 
 log = logging.getLogger(__name__)
@@ -121,20 +122,23 @@ async def interrupt_execution(request: Request) -> Answer:
 
 async def get_history(request: Request) -> Answer:
     """GET /history: prompts that have ended, oldest first."""
-    jobs = await _ended(request, _whole(request, "max_items"), _whole(request, "offset"))
-    history = request.services.history
-    if wants_classic_shape(request.path, request.headers):
-        return Answer(await history.as_object(jobs))
-    return Answer(await history.as_array(jobs))
+    classic = wants_classic_shape(request.path, request.headers)
+    entries = await _ended(request, "classic" if classic else "item")
+    parts = [b"{" if classic else b"["]
+    for prompt_id, entry in entries:
+        parts += (encoder.encode(prompt_id), b":", entry, b",") if classic else (entry, b",")
+    return Answer(await joined([*parts[: -1 if entries else None], b"}" if classic else b"]"]))
 
 
 async def get_history_item(request: Request) -> Answer:
     """GET /history/{prompt_id}: one prompt that has ended."""
     job = await request.services.kernel.job(request.path_value)
     known = job is not None and job.state.ended and request.bound_user in (None, job.user)
-    history = request.services.history
+    ended = request.services.ended
     if wants_classic_shape(request.path, request.headers):
-        return Answer(await history.as_object([job]) if job is not None and known else b"{}")
+        if job is None or not known:
+            return Answer(b"{}")
+        return Answer(b"{%b:%b}" % (encoder.encode(job.prompt_id), await ended.entry(job, "classic")))
     if job is None or not known:
         raise NotFound(
             "There is no such prompt in the history.",
@@ -142,7 +146,7 @@ async def get_history_item(request: Request) -> Answer:
             hint="It may still wait or run: see /api/queue.",
             type="unknown_prompt",
         )
-    return Answer(await history.item(job))
+    return Answer(await ended.entry(job, "item"))
 
 
 async def manage_history(request: Request) -> Answer:
@@ -167,20 +171,21 @@ def read_ids(value: object) -> list[str]:
     return [id for id in value if isinstance(id, str)]
 
 
-async def _ended(request: Request, max_items: int | None, offset: int | None) -> list[Job]:
+async def _ended(request: Request, form: Form) -> list[tuple[str, bytes]]:
     """The page of the history that two parameters describe.
 
-    Without an offset the newest ``max_items``; with one so many after skipping the oldest ``offset``; a negative
+    Without ``offset`` the newest ``max_items``; with one so many after skipping the oldest ``offset``; a negative
     offset means the newest, and nothing by itself.
     """
-    history, user = request.services.kernel.history, request.bound_user
+    max_items, offset = _whole(request, "max_items"), _whole(request, "offset")
     if max_items is not None and max_items <= 0:
         return []
-    if offset is not None and offset >= 0:
-        return await history(limit=max_items, offset=offset, user=user)
-    if max_items is None:
-        return await history(user=user)
-    return (await history(limit=max_items, newest_first=True, user=user))[::-1]
+    from_start = max_items is None or (offset is not None and offset >= 0)
+    question: EndedQuestion = {"limit": max_items, "newest_first": not from_start, "user": request.bound_user}
+    if from_start:
+        question["offset"] = max(offset or 0, 0)
+    entries = await request.services.ended.page(question, form)
+    return entries if from_start else entries[::-1]
 
 
 def _whole(request: Request, name: str) -> int | None:
