@@ -6,6 +6,7 @@ import mimetypes
 from typing import Final
 
 UNKNOWN: Final = "application/octet-stream"
+STYLES: Final = "text/css"
 
 # What the standard library's own table lacks or what hosts disagree about.
 _MORE: Final = {
@@ -40,9 +41,6 @@ _ACTIVE: Final = frozenset(
     }
 )
 
-# Not script, but nothing that should be shown by itself either.
-_NEVER_INLINE: Final = frozenset({"text/css"})
-
 _types: Final = mimetypes.MimeTypes(filenames=())
 
 
@@ -57,11 +55,13 @@ def media_type(filename: str) -> str:
 
 
 def safe_media_type(filename: str, *, keep_css: bool = False) -> tuple[str, bool]:
-    """Content type for a file that a stranger may have made, and whether it must be offered for download."""
+    """Content type for a file that a stranger may have made, and whether it must be offered for download.
+
+    Only pictures are shown by themselves. A page may play a film or read a text all the same.
+    """
     kind = media_type(filename)
-    active = kind in _ACTIVE or kind.endswith(("+xml", "/xml"))
-    if active:
+    if kind in _ACTIVE or kind.endswith(("+xml", "/xml")):
         return UNKNOWN, True
-    if kind in _NEVER_INLINE and not keep_css:
-        return UNKNOWN, False
-    return kind, False
+    if kind == STYLES:
+        return (kind, False) if keep_css else (UNKNOWN, True)
+    return kind, not kind.startswith("image/")
