@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 import comfykernel_demo_model
+from comfykernel_compat_comfyui import peer_names
 from comfykernel_compat_comfyui.class_nodes.borders import from_pack, to_pack
 from comfykernel_compat_comfyui.diffusion_bridge import library
 from comfykernel_compat_comfyui.diffusion_bridge.forms import install_forms
@@ -19,6 +21,13 @@ from comfykernel_compat_comfyui.shims.comfy.samplers import CFGGuider, KSampler,
 
 CHECKPOINT = Path(comfykernel_demo_model.__file__).parent / "checkpoints" / "demo.safetensors"
 CLOSE = 1e-4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def names_of_packs() -> Iterator[None]:
+    peer_names.install()
+    yield
+    peer_names.uninstall()
 
 
 @pytest.fixture(scope="module")
