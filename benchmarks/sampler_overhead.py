@@ -29,8 +29,8 @@ from comfykernel_core_nodes.diffusion.model_sampling import ModelSampling
 from comfykernel_core_nodes.diffusion.schedules import sampler_sigmas
 from comfykernel_core_nodes.diffusion.unet import UNet, UNetConfig
 from comfykernel_core_nodes.diffusion.weights import TensorSource, Weights
-from comfykernel_core_nodes.nodes.latent import empty_latent_image
-from comfykernel_core_nodes.nodes.sampling import ksampler
+from comfykernel_core_nodes.nodes.latent.shapes import empty_latent_image
+from comfykernel_core_nodes.nodes.sampling.ksampler import ksampler
 from comfykernel_sdk.events import NodeProgress
 from comfykernel_sdk.nodes import Result, node
 from comfykernel_sdk.scheduler import Assignment

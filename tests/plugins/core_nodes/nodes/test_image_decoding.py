@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from comfykernel_core_nodes.nodes.image_decoding import decode_image, decode_mask
+from comfykernel_core_nodes.nodes.image.decoding import decode_image, decode_mask
 from comfykernel_sdk.errors import BadInput, TooLarge
 
 

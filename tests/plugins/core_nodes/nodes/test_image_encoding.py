@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from comfykernel_core_nodes.nodes.image_encoding import encode_png, encode_webp, to_picture
+from comfykernel_core_nodes.nodes.image.encoding import encode_png, encode_webp, to_picture
 from comfykernel_sdk.errors import BadInput
 
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from comfykernel_core_nodes.nodes import image_load, image_save
+from comfykernel_core_nodes.nodes.image import load as image_load
+from comfykernel_core_nodes.nodes.image import save as image_save
 from comfykernel_core_nodes.nodes.pack import core_pack
 from comfykernel_sdk.errors import BadInput, NotFound
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from comfykernel_core_nodes.nodes import image_transform as nodes
+from comfykernel_core_nodes.nodes.image import transform as nodes
 
 Recorded = tuple[tuple[int, ...], float, list[float]]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from comfykernel_core_nodes.nodes import latent as nodes
+from comfykernel_core_nodes.nodes.latent import shapes as nodes
 
 Normal = Callable[[str, Sequence[int]], Tensor]
 

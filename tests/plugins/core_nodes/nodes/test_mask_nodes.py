@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from comfykernel_core_nodes.nodes import mask as nodes
+from comfykernel_core_nodes.nodes.mask import channels as nodes
 from comfykernel_sdk.errors import BadInput
 
 

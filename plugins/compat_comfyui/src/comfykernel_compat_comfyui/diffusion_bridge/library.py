@@ -54,4 +54,4 @@ from comfykernel_core_nodes.diffusion.weight_patches import AddDifference as Add
 from comfykernel_core_nodes.diffusion.weight_patches import LowRank as LowRank
 from comfykernel_core_nodes.diffusion.weight_patches import SetWeight as SetWeight
 from comfykernel_core_nodes.diffusion.weights import WeightPatch as WeightPatch
-from comfykernel_core_nodes.nodes import resampling as resampling
+from comfykernel_core_nodes.nodes.image import resampling as resampling

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from comfykernel_sdk.nodes import NodePack
 
-from . import conditioning, image_load, image_save, image_transform, latent, loaders, mask, sampling, vae
+from .conditioning import prompts
+from .image import load, save, transform
+from .latent import pixels, shapes
+from .loaders import checkpoints
+from .mask import channels
+from .sampling import ksampler
 
-MODULES = (loaders, conditioning, sampling, vae, latent, image_transform, image_load, image_save, mask)
+MODULES = (
+    checkpoints, prompts, ksampler,
+    pixels, shapes,
+    transform, load, save, channels,
+)  # fmt: skip
 """In the order in which clients list the nodes."""
 
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final
 
 from comfykernel_core_nodes.diffusion.checkpoints import load_checkpoint, load_vae
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
 from comfykernel_core_nodes.diffusion.lora import LoraResult, apply_lora, load_lora
 from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder
+from comfykernel_core_nodes.nodes.declare import core_node
+from comfykernel_core_nodes.nodes.errors import reported
+from comfykernel_core_nodes.nodes.latent.pixels import PixelCodec
+from comfykernel_core_nodes.nodes.sockets import ClipModel, Codec, Model, Strength, VaeModel
 from comfykernel_sdk.context import NodeContext
 from comfykernel_sdk.sockets import Choice, Float, Out, Socket
 
-from ._declare import core_node
-from .conditioning import ClipModel
-from .errors import reported
-from .vae import Codec, PixelCodec, VaeModel
-
 logger = logging.getLogger(__name__)
-
-DiffusionSocket: TypeAlias = Annotated[DiffusionModel, Socket("MODEL")]
-Strength: TypeAlias = Annotated[float, Float(default=1.0, min=-100.0, max=100.0, step=0.01)]
 
 PIXEL_SPACE: Final = "pixel_space"
 """The choice of VAELoader that needs no file."""
@@ -31,7 +27,7 @@ def checkpoint_loader_simple(
     context: NodeContext,
     ckpt_name: Annotated[str, Choice(source="checkpoints", tooltip="The file, from the folder of checkpoints.")],
 ) -> tuple[
-    Annotated[DiffusionSocket, Out(tooltip="The network that removes noise from latents.")],
+    Annotated[Model, Out(tooltip="The network that removes noise from latents.")],
     Annotated[ClipModel, Out(tooltip="The text model that reads prompts.")],
     Annotated[VaeModel, Out(tooltip="The autoencoder between pictures and latents.")],
 ]:
@@ -87,7 +83,7 @@ def lora_loader(
         ),
     ],
 ) -> tuple[
-    Annotated[DiffusionSocket, Out(tooltip="The changed diffusion model.")],
+    Annotated[Model, Out(tooltip="The changed diffusion model.")],
     Annotated[ClipModel, Out(tooltip="The changed text model.")],
 ]:
     """Change a diffusion model and its text model by a LoRA; several in a row add up.
@@ -105,10 +101,10 @@ def lora_loader(
 @core_node("LoraLoaderModelOnly", category="loaders")
 def lora_loader_model_only(
     context: NodeContext,
-    model: DiffusionSocket,
+    model: Model,
     lora_name: Annotated[str, Choice(source="loras", bare=True)],
     strength_model: Strength,
-) -> DiffusionSocket:
+) -> Model:
     """Change a diffusion model by a LoRA and leave the text model as it is.
 
     Raises:

@@ -8,14 +8,15 @@ from typing import Annotated, Final
 
 from torch import Tensor
 
+from comfykernel_core_nodes.nodes.declare import core_node, extra_node
+from comfykernel_core_nodes.nodes.image.encoding import encode_png, encode_webp
 from comfykernel_sdk.context import NodeContext, Preview
 from comfykernel_sdk.json_types import Json, JsonObject
 from comfykernel_sdk.nodes import Result, node
 from comfykernel_sdk.sockets import Choice, ExtraPngInfo, Float, Image, Int, PromptGraph, Socket, Text, Toggle
 from comfykernel_sdk.storage import FileKind, FileRef
 
-from ._declare import core_node, image_node
-from .image_encoding import encode_png, encode_webp
+image_node = extra_node("nodes_images")
 
 SAVED_COMPRESSION: Final = 4
 """zlib level of saved files: within a few percent of the smallest, several times faster."""

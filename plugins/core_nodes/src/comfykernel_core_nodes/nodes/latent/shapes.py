@@ -8,11 +8,10 @@ from typing import Annotated, Final, TypeAlias
 import torch
 from torch import Tensor
 
+from comfykernel_core_nodes.nodes.declare import core_node
+from comfykernel_core_nodes.nodes.image.resampling import resize
+from comfykernel_core_nodes.nodes.sockets import MAX_SIDE, CropMethod
 from comfykernel_sdk.sockets import Choice, Float, Int, Latent, LatentDict, Mask, Out
-
-from ._declare import core_node
-from .image_transform import MAX_SIDE, CropMethod
-from .resampling import resize
 
 PIXELS_PER_LATENT: Final = 8
 """Side of the square of pixels that one latent position stands for."""

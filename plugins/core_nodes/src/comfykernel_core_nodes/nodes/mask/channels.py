@@ -6,11 +6,12 @@ from typing import Annotated, Final
 
 import torch
 
+from comfykernel_core_nodes.nodes.declare import extra_node
+from comfykernel_core_nodes.nodes.sockets import Side
 from comfykernel_sdk.errors import BadInput
 from comfykernel_sdk.sockets import Choice, Float, Image, Mask
 
-from ._declare import mask_node
-from .image_transform import Side
+mask_node = extra_node("nodes_mask")
 
 CHANNELS: Final = ("red", "green", "blue", "alpha")
 

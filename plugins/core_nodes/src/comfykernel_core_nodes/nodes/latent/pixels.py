@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Final, Protocol, TypeAlias
+from typing import Annotated, Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from comfykernel_core_nodes.diffusion.image_codec import cropped_to_multiple
+from comfykernel_core_nodes.nodes.declare import core_node
+from comfykernel_core_nodes.nodes.errors import missing_part, reported
+from comfykernel_core_nodes.nodes.sockets import Codec, VaeModel
 from comfykernel_sdk.sockets import Image, Int, Latent, LatentDict, Mask, Out, Socket
-
-from ._declare import core_node
-from .errors import missing_part, reported
-
-
-class Codec(Protocol):
-    """What a VAE socket carries: from images [batch, height, width, 3] in 0..1 to latents [batch, channel, h, w]."""
-
-    @property
-    def downscale(self) -> int:
-        """Pixels that a latent position is wide."""
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Latents of images."""
-
-    def decode(self, latent: Tensor) -> Tensor:
-        """Images of latents."""
 
 
 class PixelCodec:
@@ -43,8 +29,6 @@ class PixelCodec:
         """Images [batch, height, width, 3] in 0..1."""
         return ((latent + 1.0) / 2.0).clamp(0.0, 1.0).movedim(1, -1)
 
-
-VaeModel: TypeAlias = Annotated[Codec | None, Socket("VAE")]
 
 GREY: Final = 0.5
 

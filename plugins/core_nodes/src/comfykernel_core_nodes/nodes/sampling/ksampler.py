@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final
 
 from torch import Tensor
 
@@ -14,21 +14,13 @@ from comfykernel_core_nodes.diffusion.latent_preview import preview_image
 from comfykernel_core_nodes.diffusion.samplers import SAMPLERS
 from comfykernel_core_nodes.diffusion.sampling import sample_latent
 from comfykernel_core_nodes.diffusion.schedules import SCHEDULES
+from comfykernel_core_nodes.nodes.declare import core_node
+from comfykernel_core_nodes.nodes.errors import reported
+from comfykernel_core_nodes.nodes.sockets import LARGEST_SEED, MOST_STEPS, Conditions, Guidance, Model, Seed, Steps
 from comfykernel_sdk.context import NodeContext, Preview
 from comfykernel_sdk.sockets import Choice, Float, Int, Latent, LatentDict, Out, Socket
 
-from ._declare import core_node
-from .conditioning import Conditions
-from .errors import reported
-from .loaders import DiffusionSocket
-
-LARGEST_SEED: Final = 2**64 - 1
-MOST_STEPS: Final = 10000
 PREVIEW_QUALITY: Final = 90
-
-Seed: TypeAlias = Annotated[int, Int(default=0, min=0, max=LARGEST_SEED, control_after_generate=True)]
-Steps: TypeAlias = Annotated[int, Int(default=20, min=1, max=MOST_STEPS)]
-Guidance: TypeAlias = Annotated[float, Float(default=8.0, min=0.0, max=100.0, step=0.1, round=0.01)]
 
 
 @core_node("KSampler", category="sampling", display_name="KSampler")
@@ -75,7 +67,7 @@ def ksampler(
 @core_node("KSamplerAdvanced", category="sampling", display_name="KSampler (Advanced)")
 def ksampler_advanced(
     context: NodeContext,
-    model: DiffusionSocket,
+    model: Model,
     add_noise: Annotated[str, Choice("enable", "disable", bare=True)],
     noise_seed: Seed,
     steps: Steps,

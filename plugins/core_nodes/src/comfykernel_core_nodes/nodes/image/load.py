@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Final
 
+from comfykernel_core_nodes.nodes.declare import core_node
+from comfykernel_core_nodes.nodes.image.decoding import decode_image, decode_mask
 from comfykernel_sdk.context import NodeContext, current_context
 from comfykernel_sdk.errors import BadInput
 from comfykernel_sdk.sockets import Choice, File, Image, Mask
-
-from ._declare import core_node
-from .image_decoding import decode_image, decode_mask
 
 HASHED_AT_ONCE: Final = 1 << 20
 """Bytes of a file in memory while it is hashed."""

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
-from comfykernel_core_nodes.diffusion.conditioning import Conditioning
 from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder, encode_prompt
+from comfykernel_core_nodes.nodes.declare import core_node
+from comfykernel_core_nodes.nodes.errors import missing_part, reported
+from comfykernel_core_nodes.nodes.sockets import ClipModel, Conditions
 from comfykernel_sdk.context import NodeContext
 from comfykernel_sdk.errors import NotFound
 from comfykernel_sdk.sockets import Int, Out, Socket, Text
 from comfykernel_sdk.storage import ModelStore
-
-from ._declare import core_node
-from .errors import missing_part, reported
-
-Conditions: TypeAlias = Annotated[list[Conditioning], Socket("CONDITIONING")]
-ClipModel: TypeAlias = Annotated[TextEncoder | None, Socket("CLIP")]
 
 EMBEDDINGS_FOLDER = "embeddings"
 

@@ -7,21 +7,15 @@ from typing import Annotated, Final, TypeAlias
 import torch
 from torch import Tensor
 
+from comfykernel_core_nodes.nodes.declare import core_node, extra_node
+from comfykernel_core_nodes.nodes.image.resampling import resize_image
+from comfykernel_core_nodes.nodes.sockets import MAX_SIDE, CropMethod, Offset, ResizeMethod, Side, SideOrAuto
 from comfykernel_sdk.sockets import Choice, Float, Image, Int, Mask
 
-from ._declare import core_node, image_node
-from .resampling import resize_image
-
-MAX_SIDE: Final = 16384
-"""Longest side of an image, in pixels."""
+image_node = extra_node("nodes_images")
 
 QUARTER_TURNS: Final = {"none": 0, "90 degrees": 1, "180 degrees": 2, "270 degrees": 3}
 
-ResizeMethod: TypeAlias = Annotated[str, Choice("nearest-exact", "bilinear", "area", "bicubic", "lanczos", bare=True)]
-CropMethod: TypeAlias = Annotated[str, Choice("disabled", "center", bare=True)]
-Side: TypeAlias = Annotated[int, Int(default=512, min=1, max=MAX_SIDE, step=1)]
-SideOrAuto: TypeAlias = Annotated[int, Int(default=512, min=0, max=MAX_SIDE, step=1)]
-Offset: TypeAlias = Annotated[int, Int(default=0, min=0, max=MAX_SIDE, step=1)]
 Margin: TypeAlias = Annotated[int, Int(default=0, min=0, max=MAX_SIDE, step=8)]
 
 

@@ -1,0 +1,1 @@
+"""Nodes for conditions: what a sampler follows."""

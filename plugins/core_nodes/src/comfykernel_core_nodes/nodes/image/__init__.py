@@ -1,0 +1,1 @@
+"""Nodes for images: files, sizes, colours."""

@@ -1,0 +1,1 @@
+"""Nodes for latents: making, changing, and the way from and to pixels."""

@@ -1,0 +1,1 @@
+"""Nodes that sample: steps from noise to latents."""
