@@ -85,3 +85,15 @@ def test_missing_tensor_is_named_when_the_model_is_used(checkpoint_file: Path, t
     save_file(tensors, path)
     with pytest.raises(CheckpointError, match=r"middle_block\.0\.in_layers\.2\.weight"):
         load_checkpoint(path).model.ready()
+
+
+def test_weights_that_a_node_read_are_usable_outside_of_inference_mode(
+    checkpoint_file: Path, memory: ModelMemory
+) -> None:
+    model = load_checkpoint(checkpoint_file).model
+    with torch.inference_mode():
+        model.ready()
+    memory.free()
+    x = torch.ones(1, 4, 8, 8, requires_grad=True)
+    model.ready().denoise(x, torch.ones(1), {"context": torch.ones(1, 77, 64)}).sum().backward()
+    assert x.grad is not None

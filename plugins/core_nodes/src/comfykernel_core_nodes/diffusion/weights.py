@@ -46,12 +46,15 @@ class TensorSource:
     @cached_property
     def scales(self) -> dict[str, Tensor]:
         """Factors that 8-bit weights were divided by, by the weights' names."""
-        return self._read_scales()
+        with torch.inference_mode(mode=False):
+            return self._read_scales()
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by the module's names, on the CPU."""
-        return self._read()
+        # What is kept is used in any mode, also by a caller outside of inference mode.
+        with torch.inference_mode(mode=False):
+            return self._read()
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,15 +83,19 @@ class Weights(Generic[M_co]):
         return elements * dtype.itemsize
 
     def materialise(self, device: torch.device, dtype: torch.dtype) -> M_co:
-        """The module, ready to run. Tensors that need no change are shared with the source."""
+        """The module, ready to run. Tensors that need no change are shared with the source.
+
+        Its tensors are normal ones, whether inference mode is on or not: the module may outlive the mode.
+        """
         with torch.device("meta"):
-            module = self.build()
-        tensors = {name: self._patched(name, tensor, device, dtype) for name, tensor in self.source.tensors.items()}
-        try:
-            module.load_state_dict(tensors, assign=True)
-        except RuntimeError as error:
-            raise CheckpointError(self.label, f"does not fit its model: {_first_lines(error)}") from error
-        return module.requires_grad_(requires_grad=False).eval()
+            module = self.build().requires_grad_(requires_grad=False)
+        with torch.inference_mode(mode=False), torch.no_grad():
+            tensors = {name: self._patched(name, tensor, device, dtype) for name, tensor in self.source.tensors.items()}
+            try:
+                module.load_state_dict(tensors, assign=True)
+            except RuntimeError as error:
+                raise CheckpointError(self.label, f"does not fit its model: {_first_lines(error)}") from error
+        return module.eval()
 
     def not_finite(self) -> list[str]:
         """Names of the tensors that hold NaN or infinity."""
