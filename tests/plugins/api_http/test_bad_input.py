@@ -12,6 +12,8 @@ from urllib.parse import quote, urlsplit
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from comfykernel_api_http import guarded_protocol
+
 from .conftest import GRAPH, Served, serving
 
 if TYPE_CHECKING:
@@ -369,3 +371,46 @@ async def test_frames_that_are_none_end_their_connection(house: Served, name: st
         await asyncio.wait_for(reader.read(), 10)
     writer.close()
     assert (await house.http.get("/prompt")).status_code == 200
+
+
+HEADS = {
+    "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 100, 400),
+    "no method": (b"FETCH /prompt HTTP/1.1\r\n\r\n", 400),
+    "a negative length": (b"POST /prompt HTTP/1.1\r\nContent-Length: -5\r\n\r\n", 400),
+    "two lengths": (b"POST /prompt HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    "no chunk": (b"POST /settings HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n", 400),
+    "an endless header": (b"GET /prompt HTTP/1.1\r\nX: " + b"a" * 300_000, 431),
+    "an endless address": (b"GET /" + b"a" * 300_000, 431),
+    "endless headers": (b"GET /prompt HTTP/1.1\r\n" + b"X: a\r\n" * 50_000, 431),
+    "too much, told before": (
+        b"POST /prompt HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 999999999999\r\n\r\n",
+        413,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+async def test_heads_that_are_none(house: Served, name: str) -> None:
+    head, status = HEADS[name]
+    where = urlsplit(house.address)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    with contextlib.suppress(ConnectionError):
+        for start in range(0, len(head), 10_000):
+            writer.write(head[start : start + 10_000])
+            await writer.drain()
+            await asyncio.sleep(0)
+    told = await asyncio.wait_for(reader.readuntil(b'"node_errors":{}}'), 10)
+    assert told.startswith(b"HTTP/1.1 %d " % status)
+    assert json.loads(told.partition(b"\r\n\r\n")[2])["error"]["message"]
+    writer.close()
+
+
+async def test_a_head_that_does_not_come_is_not_waited_for(house: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guarded_protocol, "HEAD_S", 0.2)
+    where = urlsplit(house.address)
+    for beginning in (b"", b"GET /prompt HTTP/1.1\r\nX: ", b"GET /prompt HTTP/1.1\r\nHost: localhost\r\n\r\nGET"):
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        writer.write(beginning)
+        told = await asyncio.wait_for(reader.read(-1), 10)
+        assert told.startswith(b"HTTP/1.1 200") == beginning.endswith(b"GET")
+        writer.close()

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from .errors import RequestRefused
+from .guarded_protocol import GuardedProtocol
 from .joined_writes import JoinedWrites
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class InstantAnswers:
         return b"HTTP/1.1 200 OK\r\n%scontent-length: %d\r\n%s\r\n%s" % (lines, len(body), self._headers, body)
 
 
-class InstantProtocol(HttpToolsProtocol):
+class InstantProtocol(GuardedProtocol):
     """uvicorn's HTTP protocol with a way past it."""
 
     def __init__(self, instant: InstantAnswers, **options: Any) -> None:
@@ -75,6 +74,7 @@ class InstantProtocol(HttpToolsProtocol):
             answer = self._instant.answer(make, dict(self.headers), self.server_state.default_headers)
             if answer is not None:
                 self._answered = True
+                self._in_head = False
                 self._joined.write_now(answer)
                 self.on_response_complete()
                 return

@@ -71,7 +71,9 @@ class Request:
         limit = self.services.max_body
         seen = 0
         if int(self.headers.get(b"content-length", b"0") or b"0") > limit:
-            await self._drain(limit + DRAINED_BEYOND_LIMIT)
+            # Who asks before sending has sent nothing yet.
+            asks = self.headers.get(b"expect", b"").lower() == b"100-continue"
+            await self._drain(0 if asks else limit + DRAINED_BEYOND_LIMIT)
         more = True
         while more:
             message = await self._receive()
