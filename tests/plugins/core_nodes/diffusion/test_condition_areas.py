@@ -47,7 +47,7 @@ def predict(*sides: list[Conditioning], sigma: Tensor = SIGMA) -> list[Tensor]:
 def test_both_sides_run_in_one_batch_with_repeated_context() -> None:
     model = Echo()
     positive, negative = placed([says(1.0, 154)], [says(-1.0, 77)])
-    denoiser = GuidedDenoiser(model, positive, negative, 3.0)
+    denoiser = GuidedDenoiser(model, [positive, negative], 3.0)
     assert torch.equal(denoiser(X, SIGMA), torch.full_like(X, 5.0))
     assert model.batches == [(2, 154, 1)]
 
@@ -61,7 +61,7 @@ def test_contexts_that_would_repeat_too_often_run_apart() -> None:
 def test_scale_one_leaves_the_negative_side_out() -> None:
     model = Echo()
     positive, negative = placed([says(1.0)], [says(-1.0)])
-    denoiser = GuidedDenoiser(model, positive, negative, 1.0)
+    denoiser = GuidedDenoiser(model, [positive, negative], 1.0)
     assert torch.equal(denoiser(X, SIGMA), torch.ones_like(X))
     assert model.batches == [(1, 1, 1)]
     assert torch.equal(denoiser.guided(X, SIGMA).uncond, -torch.ones_like(X))
@@ -75,7 +75,7 @@ def test_check_runs_before_the_model_and_may_stop_it() -> None:
         raise Stopped
 
     model = Echo()
-    denoiser = GuidedDenoiser(model, *placed([says(1.0)], [says(-1.0)]), 1.0, check=check)
+    denoiser = GuidedDenoiser(model, placed([says(1.0)], [says(-1.0)]), 1.0, check=check)
     try:
         denoiser(X, SIGMA)
     except Stopped:

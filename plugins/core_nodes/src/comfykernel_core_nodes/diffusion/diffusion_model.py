@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from comfykernel_core_nodes.diffusion.guidance.stages import Guidance
 from comfykernel_core_nodes.diffusion.hook_points import Call, Hooks, Point
 from comfykernel_core_nodes.diffusion.latent_formats import LatentFormat
 from comfykernel_core_nodes.diffusion.memory import ModelMemory, Part, default_memory
@@ -27,8 +28,10 @@ class DiffusionModel:
     read_condition: ReadCondition
     family: str = ""
     hooks: Hooks = field(default_factory=Hooks)
+    guidance: tuple[Guidance, ...] = ()
+    """what acts on the predictions of a run, in order"""
     denoiser: Callable[..., Any] | None = None
-    """makes the denoiser of a run from what `GuidedDenoiser` takes, in its place"""
+    """makes the denoiser of a run from (call, positive, negative, scale, check=), in place of `GuidedDenoiser`"""
 
     def with_patches(self, patches: Mapping[str, WeightPatch]) -> DiffusionModel:
         """A model with one more patch on each named weight (names as in the network)."""
@@ -41,6 +44,10 @@ class DiffusionModel:
     def with_hook(self, point: Point, function: Callable[..., Any]) -> DiffusionModel:
         """A model with one more function at a point of its network."""
         return replace(self, hooks=self.hooks.with_function(point, function))
+
+    def with_guidance(self, *guidance: Guidance) -> DiffusionModel:
+        """A model whose runs are guided by more functions, after those that are there."""
+        return replace(self, guidance=(*self.guidance, *guidance))
 
     def with_denoiser(self, denoiser: Callable[..., Any] | None) -> DiffusionModel:
         """A model whose runs are guided by a denoiser of another kind."""

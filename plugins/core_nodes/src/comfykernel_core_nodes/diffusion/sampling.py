@@ -8,11 +8,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from comfykernel_core_nodes.diffusion.condition_areas import fitted_mask, place_conditions
+from comfykernel_core_nodes.diffusion.condition_areas import PlacedCondition, fitted_mask, place_conditions
 from comfykernel_core_nodes.diffusion.conditioning import Conditioning, Conditions
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
 from comfykernel_core_nodes.diffusion.errors import CheckpointError, LatentShapeError
-from comfykernel_core_nodes.diffusion.guidance import GuidedDenoiser, NetworkCall
+from comfykernel_core_nodes.diffusion.guidance import (
+    Guide,
+    GuidedDenoiser,
+    GuidedRun,
+    NetworkCall,
+    classifier_free,
+    stages_of,
+)
+from comfykernel_core_nodes.diffusion.guidance.stages import ChangeMask
 from comfykernel_core_nodes.diffusion.image_fitting import repeated
 from comfykernel_core_nodes.diffusion.memory import ModelMemory, default_memory
 from comfykernel_core_nodes.diffusion.noise import start_noise
@@ -106,6 +114,42 @@ def sample(
 
     `fresh_mask_noise` keeps the unmasked part at other noise than the start noise. For the rest see `sample_latent`.
     """
+    return sample_guided(
+        model,
+        [positive, negative],
+        classifier_free,
+        scale=cfg,
+        noise=noise,
+        sampler=sampler,
+        sigmas=sigmas,
+        latent=latent,
+        seed=seed,
+        noise_mask=noise_mask,
+        fresh_mask_noise=fresh_mask_noise,
+        callback=callback,
+        check=check,
+        memory=memory,
+    )
+
+
+def sample_guided(
+    model: DiffusionModel,
+    sides: Sequence[Conditions],
+    guide: Guide,
+    *,
+    scale: float,
+    noise: Tensor,
+    sampler: Sampler,
+    sigmas: Tensor,
+    latent: Tensor,
+    seed: int,
+    noise_mask: Tensor | None = None,
+    fresh_mask_noise: bool = False,
+    callback: RunCallback | None = None,
+    check: Check | None = None,
+    memory: ModelMemory | None = None,
+) -> Tensor:
+    """The same for any number of sides of conditions, the positive one first, and any way to combine them."""
     latent = fitted_latent(model, latent)
     if len(sigmas) < 2:
         return latent
@@ -122,16 +166,24 @@ def sample(
         if callback is not None:
             callback(step, denoised, x, total)
 
+    def placed(conditions: Sequence[Conditions], first: int = 0) -> list[list[PlacedCondition]]:
+        def read_side(condition: Conditioning, side: int) -> Mapping[str, NetworkInput]:
+            return read(condition, first + side)
+
+        return place_conditions(conditions, model.sampling.levels, *latent.shape[2:], read_side)
+
     with torch.inference_mode():
-        sides = place_conditions(
-            [positive, negative], model.sampling.levels, *latent.shape[2:], read_inputs(model, noise, clean, mask, seed)
-        )
+        read = read_inputs(model, noise, clean, mask, seed)
+        placed_sides = placed(sides)
+        stages = stages_of(model.guidance, GuidedRun(model, sigmas, lambda more: placed([more], len(sides))[0]))
         call = NetworkCall(model.ready(memory), memory)
-        make = model.denoiser or GuidedDenoiser
-        denoiser: Denoiser = make(call, sides[0], sides[1], cfg, check=check)
+        denoiser: Denoiser = GuidedDenoiser(call, placed_sides, scale, guide=guide, stages=stages, check=check)
+        if model.denoiser is not None:
+            negative = placed_sides[1] if len(sides) > 1 else []
+            denoiser = model.denoiser(call, placed_sides[0], negative, scale, check=check)
         if mask is not None:
             kept = start_noise(clean, (seed + 1) % 2**64).to(device) if fresh_mask_noise else noise
-            denoiser = MaskedDenoiser(denoiser, mask, clean, kept, path)
+            denoiser = MaskedDenoiser(denoiser, mask, clean, kept, path, stages.mask)
         x = path.add_noise(clean, noise, sigmas[0], full=is_full_denoise(model.sampling.sigma_max, sigmas))
         result = sampler(denoiser, x, sigmas, path, seed, step_done)
         result = path.remove_scale(result, sigmas[-1])
@@ -189,16 +241,25 @@ class MaskedDenoiser:
     latent: Tensor
     noise: Tensor
     path: NoisePath
+    change_mask: Sequence[ChangeMask] = ()
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        return self._kept(self.inner(self._noisy(x, sigma), sigma))
+        mask = self._mask_at(sigma)
+        return self._kept(self.inner(self._noisy(x, sigma, mask), sigma), mask)
 
     def guided(self, x: Tensor, sigma: Tensor) -> Guided:
-        denoised, uncond = self.inner.guided(self._noisy(x, sigma), sigma)
-        return Guided(self._kept(denoised), uncond)
+        mask = self._mask_at(sigma)
+        denoised, uncond = self.inner.guided(self._noisy(x, sigma, mask), sigma)
+        return Guided(self._kept(denoised, mask), uncond)
 
-    def _noisy(self, x: Tensor, sigma: Tensor) -> Tensor:
-        return x * self.mask + self.path.add_noise(self.latent, self.noise, sigma) * (1.0 - self.mask)
+    def _mask_at(self, sigma: Tensor) -> Tensor:
+        mask = self.mask
+        for change in self.change_mask:
+            mask = change(mask, sigma)
+        return mask
 
-    def _kept(self, denoised: Tensor) -> Tensor:
-        return denoised * self.mask + self.latent * (1.0 - self.mask)
+    def _noisy(self, x: Tensor, sigma: Tensor, mask: Tensor) -> Tensor:
+        return x * mask + self.path.add_noise(self.latent, self.noise, sigma) * (1.0 - mask)
+
+    def _kept(self, denoised: Tensor, mask: Tensor) -> Tensor:
+        return denoised * mask + self.latent * (1.0 - mask)

@@ -1,11 +1,10 @@
-"""Guidance: predictions for conditions, combined by area, and the step away from the negative ones."""
+"""Predictions of the clean latent: one a side, the conditions of each combined place by place."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -13,10 +12,14 @@ from torch import Tensor
 from comfykernel_core_nodes.diffusion.batched_inputs import can_join, join_inputs
 from comfykernel_core_nodes.diffusion.condition_areas import PlacedCondition
 from comfykernel_core_nodes.diffusion.control import ControlCall, control_residuals
-from comfykernel_core_nodes.diffusion.diffusion_model import RunnableModel
 from comfykernel_core_nodes.diffusion.hook_points import NO_HOOKS, Call, Hooks
-from comfykernel_core_nodes.diffusion.memory import ModelMemory
-from comfykernel_core_nodes.diffusion.samplers.contract import Guided
+
+if TYPE_CHECKING:
+    from comfykernel_core_nodes.diffusion.diffusion_model import RunnableModel
+    from comfykernel_core_nodes.diffusion.memory import ModelMemory
+
+# The conditions of a side (positive, negative, ...), placed for the latents of a run.
+Side = Sequence[PlacedCondition]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +35,8 @@ class Batch:
     """noise levels, one a row of x"""
     rows: int
     """rows of x for each condition"""
+    hooks: Hooks = NO_HOOKS
+    """functions inside the network for this pass, besides the model's own"""
 
 
 class ModelCall(Protocol):
@@ -46,8 +51,6 @@ class NetworkCall:
 
     model: RunnableModel
     memory: ModelMemory
-    hooks: Hooks | None = None
-    """functions for these calls besides the model's own"""
 
     def __call__(self, batch: Batch) -> Tensor:
         first = batch.conditions[0]
@@ -62,75 +65,18 @@ class NetworkCall:
             if residuals is not None:
                 inputs["control"] = {name: list(values) for name, values in residuals.items()}
         call_of = Call(batch.sides, batch.sigma, tuple(batch.x.shape))
-        hooks = self.hooks or NO_HOOKS
+        hooks = batch.hooks
         for attachment in first.condition.attachments:
             hooks = hooks.joined(attachment.hooks(batch.x.shape, self.memory))
         return self.model.denoise(batch.x, batch.sigma, inputs, hooks=hooks, call=call_of)
 
 
-class Predictions(NamedTuple):
-    """Predictions of the clean latent for the positive and the negative conditions; None: not computed."""
-
-    cond: Tensor
-    uncond: Tensor | None
-
-
-# Combines predictions to the one that the sampler follows.
-Combine = Callable[[Predictions, float], Tensor]
-
-
-def classifier_free(predictions: Predictions, scale: float) -> Tensor:
-    """Classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598, eq. 6)."""
-    if predictions.uncond is None:
-        return predictions.cond
-    return predictions.uncond + (predictions.cond - predictions.uncond) * scale
-
-
-class GuidedDenoiser:
-    """A model with its conditions, as samplers see it.
-
-    Both sides run in one batch where their shapes allow. At scale 1 the negative side is left out.
-    """
-
-    def __init__(
-        self,
-        call: ModelCall,
-        positive: Sequence[PlacedCondition],
-        negative: Sequence[PlacedCondition],
-        scale: float,
-        *,
-        combine: Combine = classifier_free,
-        check: Callable[[], None] | None = None,
-    ) -> None:
-        self.call = call
-        self.positive = positive
-        self.negative = negative
-        self.scale = scale
-        self.combine = combine
-        self.check = check
-
-    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        if math.isclose(self.scale, 1.0):
-            (cond,) = self._predict(x, sigma, [self.positive])
-            return self.combine(Predictions(cond, None), self.scale)
-        return self.guided(x, sigma).denoised
-
-    def guided(self, x: Tensor, sigma: Tensor) -> Guided:
-        cond, uncond = self._predict(x, sigma, [self.positive, self.negative])
-        return Guided(self.combine(Predictions(cond, uncond), self.scale), uncond)
-
-    def _predict(self, x: Tensor, sigma: Tensor, sides: Sequence[Sequence[PlacedCondition]]) -> list[Tensor]:
-        if self.check is not None:
-            self.check()
-        return predict_sides(self.call, x, sigma, sides)
-
-
 def predict_sides(
-    call: ModelCall, x: Tensor, sigma: Tensor, sides: Sequence[Sequence[PlacedCondition]]
+    call: ModelCall, x: Tensor, sigma: Tensor, sides: Sequence[Side | None], *, hooks: Hooks = NO_HOOKS
 ) -> list[Tensor]:
     """One prediction a side: the average of its active conditions, weighted place by place.
 
-    Where a side has no active condition, its prediction is zero.
+    Where a side has no active condition, its prediction is zero; so is that of a side that is None.
     """
     totals = [torch.zeros_like(x) for _ in sides]
     # Not quite zero, so that an uncovered place stays 0 / tiny = 0.
@@ -138,7 +84,7 @@ def predict_sides(
     jobs = [
         (side, condition, condition.weight(x))
         for side, conditions in enumerate(sides)
-        for condition in conditions
+        for condition in conditions or ()
         if condition.is_active(float(sigma))
     ]
     for group in _batches([job[1] for job in jobs], x):
@@ -146,14 +92,14 @@ def predict_sides(
         inputs = torch.cat([condition.crop(x) for _, condition, _ in chosen])
         conditions = [condition for _, condition, _ in chosen]
         numbers = tuple(side for side, _, _ in chosen)
-        outputs = call(Batch(conditions, numbers, inputs, sigma.expand(len(inputs)), len(x))).chunk(len(chosen))
-        for (side, condition, weight), output in zip(chosen, outputs, strict=True):
+        batch = Batch(conditions, numbers, inputs, sigma.expand(len(inputs)), len(x), hooks)
+        for (side, condition, weight), output in zip(chosen, call(batch).chunk(len(chosen)), strict=True):
             condition.crop(totals[side]).add_(output * weight)
             condition.crop(weights[side]).add_(weight)
     return [total / weight for total, weight in zip(totals, weights, strict=True)]
 
 
-def _batches(conditions: Sequence[PlacedCondition], x: Tensor) -> list[list[int]]:
+def _batches(conditions: Side, x: Tensor) -> list[list[int]]:
     """Indices of conditions that can run in one batch."""
     groups: list[list[int]] = []
     for i, condition in enumerate(conditions):
