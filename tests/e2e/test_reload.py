@@ -48,6 +48,22 @@ def say(seconds: float) -> Result[None]:
         time.sleep(0.01)
     return Result(ui={"text": ["WORD"]})
 """
+NEIGHBOUR = """
+from comfykernel_sdk.hooks import hookimpl
+from comfykernel_sdk.nodes import NodePack, node
+
+
+@node("Neighbour")
+def neighbour(number: int) -> int:
+    return number
+
+
+@hookimpl
+def register_nodes(register):
+    pack = NodePack("neighbour")
+    pack.add(neighbour)
+    register(pack)
+"""
 MORE = """
 
 @node("LivingMore")
@@ -63,6 +79,7 @@ name = "living-pack"
 version = "1.0"
 [project.entry-points."comfykernel.nodes"]
 living = "living_pack.plugin"
+neighbour = "living_pack.neighbour"
 [tool.hatch.build.targets.wheel]
 packages = ["src/living_pack"]
 """
@@ -76,6 +93,7 @@ class LivingPack:
         self.nodes.parent.mkdir(parents=True)
         (self.nodes.parent / "__init__.py").write_text("")
         (self.nodes.parent / "plugin.py").write_text(PLUGIN)
+        (self.nodes.parent / "neighbour.py").write_text(NEIGHBOUR)
         (folder / "pyproject.toml").write_text(PYPROJECT)
         self.write("first")
 
@@ -100,8 +118,12 @@ def pack(tmp_path: Path) -> LivingPack:
 
 
 @pytest.fixture
-def start(tmp_path: Path, pack: LivingPack) -> Iterator[Start]:
-    """Starts a server with ``--reload`` whose environment has the pack installed for editing."""
+def start(tmp_path: Path, pack: LivingPack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Starts a server with ``--reload`` whose environment has the pack installed for editing.
+
+    Packs that import torch are left out: workers start many times here.
+    """
+    monkeypatch.setenv("COMFYKERNEL_PLUGINS__DISABLED", "core,compat_comfyui")
     site = tmp_path / "site"
     pip = [
         sys.executable,
@@ -117,16 +139,18 @@ def start(tmp_path: Path, pack: LivingPack) -> Iterator[Start]:
     subprocess.run([*pip, "--target", str(site), "-e", str(tmp_path / "living")], check=True, capture_output=True)
     base = tmp_path / "base"
     base.mkdir()
-    # Python reads .pth files of its own site folder only: the second path stands for what they would do.
-    server = Server(base, Path(f"{site}:{tmp_path / 'living/src'}"))
+    servers: list[Server] = []
 
     def begin() -> Server:
+        # Python reads .pth files of its own site folder only: the second path stands for what they would do.
+        servers.append(server := Server(base, Path(f"{site}:{tmp_path / 'living/src'}")))
         server.start("--reload")
         server.wait(lambda: "Watching" in server.log(), "the watcher")
         return server
 
     yield begin
-    server.stop()
+    for server in servers:
+        server.stop()
 
 
 def test_a_changed_pack_is_there_without_a_new_server(start: Start, pack: LivingPack) -> None:
@@ -182,12 +206,11 @@ def test_a_running_job_ends_and_waiting_jobs_run_with_the_new_code(start: Start,
     assert "lost its worker" not in server.log()
 
 
-@pytest.mark.xfail(reason="the mended pack is not seen when its folder changes while workers start", run=False)
 def test_a_broken_pack_comes_back_when_it_is_mended(start: Start, pack: LivingPack) -> None:
     server = start()
     pack.write("x", more="\nthis is no Python\n")
     server.wait(lambda: "LivingSay" not in server.http.get("/object_info").json(), "the end of its nodes")
-    assert "SaveImage" in server.http.get("/object_info").json()
+    assert "Neighbour" in server.http.get("/object_info").json()
     server.wait(lambda: "Pack living does not load" in server.log(), "the word of the log")
     assert "SyntaxError" in server.log()
     pack.write("again")

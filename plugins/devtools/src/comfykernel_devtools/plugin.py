@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 from comfykernel_sdk.hooks import hookimpl
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from comfykernel_sdk.transport import Kernel
 
     from .reload.reloading import Send
+
+LOADED: Final = time.time()
+"""When the server loaded its plugins, before it started any worker."""
 
 _senders: dict[int, Send] = {}
 _watchers: dict[int, Task[None]] = {}
@@ -57,7 +61,7 @@ def on_startup(kernel: Kernel) -> None:
 
         from .reload.reloading import Reloader
 
-        reloader = Reloader(kernel, settings, _senders.get(id(kernel)))
+        reloader = Reloader(kernel, settings, _senders.get(id(kernel)), begun=LOADED)
         _watchers[id(kernel)] = asyncio.create_task(reloader.run(), name="reload")
 
 

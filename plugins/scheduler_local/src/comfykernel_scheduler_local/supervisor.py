@@ -106,7 +106,7 @@ class Supervisor:
         if self._taking is not None:
             self._taking.cancel()
         if self._process is not None:
-            await _end(self._process)
+            await self._end(self._process)
 
     async def renew(self, *, finish_s: float) -> None:
         """Replace the worker by a new one; returns when that is ready or has failed.
@@ -125,7 +125,7 @@ class Supervisor:
                     self._taking.cancel()
                 if feeding is not None:
                     await asyncio.wait({feeding}, timeout=finish_s)
-                await _end(process)
+                await self._end(process)
             await self._settled.wait()
 
     def interrupt(self, prompt_id: str) -> bool:
@@ -341,6 +341,19 @@ class Supervisor:
         self._forced = True
         process.kill()
 
+    async def _end(self, process: WorkerProcess) -> None:
+        """End a worker, by force when it does not end when told; one that is still starting does not listen yet."""
+        exited = asyncio.ensure_future(process.wait())
+        try:
+            process.send(Shutdown())
+            await asyncio.wait({exited}, timeout=EXIT_S if self.ready else 0.0)
+            if not exited.done():
+                process.terminate()
+                await asyncio.wait({exited}, timeout=TERMINATE_S)
+        finally:
+            exited.cancel()
+            process.kill()
+
     async def _wait_after_death(self, *, uptime_s: float) -> None:
         if self._retiring:
             logger.info("worker %s is started anew", self.name)
@@ -368,20 +381,6 @@ class Supervisor:
         self._state = "stopping" if self._stopping.is_set() else state
         self._on_change()
         self._host.report_worker(self.status())
-
-
-async def _end(process: WorkerProcess) -> None:
-    """End a worker, by force when it does not end when told."""
-    exited = asyncio.ensure_future(process.wait())
-    try:
-        process.send(Shutdown())
-        await asyncio.wait({exited}, timeout=EXIT_S)
-        if not exited.done():
-            process.terminate()
-            await asyncio.wait({exited}, timeout=TERMINATE_S)
-    finally:
-        exited.cancel()
-        process.kill()
 
 
 def _unknown_device(device: str) -> DeviceStatus:

@@ -63,13 +63,17 @@ def is_installation(_: Change, path: str) -> bool:
 class Reloader:
     """Restarts the workers of a server whenever a node pack changes, while :meth:`run` runs.
 
-    ``send`` tells WebSocket clients, where the transport has such.
+    ``send`` tells WebSocket clients, where the transport has such. ``begun`` is the time, in seconds of the clock,
+    from which on workers may have read sources: what changed between it and the first watch counts, too.
     """
 
-    def __init__(self, kernel: Kernel, settings: DevtoolsSettings, send: Send | None = None) -> None:
+    def __init__(self, kernel: Kernel, settings: DevtoolsSettings, send: Send | None, *, begun: float) -> None:
         self._kernel = kernel
         self._settings = settings
         self._send = send
+        self._begun = begun
+        self._folders_watched: set[Path] = set()
+        self._sources: asyncio.Task[None] | None = None
         self._changed: set[str] = set()
         self._some_changed = asyncio.Event()
 
@@ -78,26 +82,40 @@ class Reloader:
         installed = asyncio.create_task(
             self._follow(package_folders(), is_installation, step_ms=INSTALLED_MS, recursive=False)
         )
-        folders: set[Path] = set()
-        sources: asyncio.Task[None] | None = None
         try:
+            await self._watch_sources()
+            self._note(await asyncio.to_thread(_changed_since, self._folders_watched, self._begun))
             while True:
-                if (found := self._folders()) != folders or sources is None:
-                    folders = found
-                    if sources is not None:
-                        sources.cancel()
-                    log.info("Watching %s.", _listed(map(str, folders)) or "for node packs that get installed")
-                    sources = asyncio.create_task(self._follow(folders, PythonSources(), step_ms=SETTLED_MS))
                 await self._some_changed.wait()
                 self._some_changed.clear()
                 changed, self._changed = self._changed, set()
+                # Before the workers read the sources: what changes after that is seen.
+                await self._watch_sources()
                 await self._reload(changed)
         except Unavailable as error:
             log.error("Changes are not followed: %s", error)
         finally:
-            for task in (installed, sources):
+            for task in (installed, self._sources):
                 if task is not None:
                     task.cancel()
+
+    async def _watch_sources(self) -> None:
+        """Watch the packs that are there now; the watch stands when this returns, and none ends before it."""
+        folders, earlier = self._folders(), self._sources
+        if folders == self._folders_watched and earlier is not None:
+            return
+        self._folders_watched = folders
+        self._sources = asyncio.create_task(self._follow(folders, PythonSources(), step_ms=SETTLED_MS))
+        # The task sets up its watch before it waits for the first time.
+        await asyncio.sleep(0)
+        if earlier is not None:
+            earlier.cancel()
+        log.info("Watching %s.", _listed(map(str, folders)) or "for node packs that get installed")
+
+    def _note(self, paths: set[str]) -> None:
+        if paths:
+            self._changed |= paths
+            self._some_changed.set()
 
     def _folders(self) -> set[Path]:
         settings = self._kernel.settings
@@ -114,8 +132,7 @@ class Reloader:
             return
         try:
             async for changes in awatch(*folders, watch_filter=matters, step=step_ms, recursive=recursive):
-                self._changed |= {path for _, path in changes}
-                self._some_changed.set()
+                self._note({path for _, path in changes})
         except (OSError, RuntimeError) as error:  # folders that vanish, too many files for the system
             log.error("%s can't be watched: %s", _listed(map(str, folders)), error)
 
@@ -139,6 +156,16 @@ class Reloader:
         if self._send is not None and any(changes.values()):
             data: JsonObject = {word: [*ids] for word, ids in changes.items()}
             self._send(MESSAGE, data, None)
+
+
+def _changed_since(folders: set[Path], begun: float) -> set[str]:
+    matters = PythonSources()
+    found: set[str] = set()
+    for path in (path for folder in folders for path in folder.rglob("*.py")):
+        with contextlib.suppress(FileNotFoundError):
+            if matters(Change.modified, str(path)) and path.stat().st_mtime > begun:
+                found.add(str(path))
+    return found
 
 
 def _forget_bytecode(path: str) -> None:
