@@ -35,6 +35,9 @@ def test_json_of_the_page_is_json() -> None:
 def test_the_recipes_run(recipes: ModuleType) -> None:
     image = torch.ones(1, 4, 6, 3)
     assert run_node(recipes.resize, image=image, how={"how": "by factor", "factor": 2.0}).output.shape == (1, 8, 12, 3)  # type: ignore[attr-defined]
+    darker = run_node(recipes.darken, image=image, by=0.25).output
+    assert (darker == 0.75).all()  # type: ignore[attr-defined]
+    assert (image == 1.0).all()
     graph: Any = {
         "p": {"class_type": "HowToPalette", "inputs": {"colour": "red"}},
         "s": {"class_type": "HowToSwitch", "inputs": {"use": True, "on_true": ["p", 0], "on_false": ["p", 0]}},
@@ -49,7 +52,7 @@ def test_the_recipes_run(recipes: ModuleType) -> None:
 
 def test_the_recipes_are_one_pack(recipes: ModuleType) -> None:
     pack = NodePack("how_to", [v for v in vars(recipes).values() if hasattr(v, "__comfykernel_node__")])
-    assert len(pack.nodes) == 7
+    assert len(pack.nodes) == 8
     add = pack.nodes["HowToAdd"].spec
     assert [(i.options or {})["tooltip"] for i in add.inputs] == [
         "the first number.",

@@ -80,7 +80,10 @@ FLAGS: Final = (
     Flag("--cache-classic", "execution.cache", "execution", "Keep outputs of the last prompt.", value="classic"),
     Flag("--cache-lru", "execution.cache_size", "execution", "Keep the last N outputs.", "N"),
     Flag("--cache-none", "execution.cache", "execution", "Keep no outputs.", value="none"),
-    Flag("--cache-ram", "execution.cache", "execution", "Keep outputs while memory lasts.", "GB", "ram", "auto"),
+    Flag(
+        "--cache-ram", "execution.cache_ram_gb", "execution", "Keep outputs while so much memory is free.", "GB",
+        bare="0",
+    ),
     Flag("--disable-metadata", "execution.disable_metadata", "execution", "Save no prompt in files.", value=True),
     Flag("--deterministic", "execution.deterministic", "execution", "Choose repeatable algorithms.", value=True),
     Flag("--storage", "plugins.storage", "plugins", "Storage plugin.", "NAME"),
@@ -108,7 +111,10 @@ FLAGS: Final = (
     Flag("--log-stdout", "log.to_stdout", "log", "Log to standard output.", value=True),
 )  # fmt: skip
 
-ALSO_SET: Final[dict[str, dict[str, object]]] = {"--cache-lru": {"execution.cache": "lru"}}
+ALSO_SET: Final[dict[str, dict[str, object]]] = {
+    "--cache-lru": {"execution.cache": "lru"},
+    "--cache-ram": {"execution.cache": "ram"},
+}
 """Settings that a flag fixes besides its own."""
 
 WITHOUT_EFFECT: Final = """

@@ -15,6 +15,7 @@ Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 Positive: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
+Gibibytes: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 Mebibytes: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
 
 
@@ -76,6 +77,8 @@ class ExecutionSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True
     cache: Literal["classic", "lru", "none", "ram"] = "classic"
     cache_size: Count = 0
     """Outputs kept by the ``lru`` policy."""
+    cache_ram_gb: Gibibytes = 0.0
+    """Memory in GiB that the ``ram`` policy leaves free; 0: 15 % of the machine's."""
     disable_metadata: bool = False
     """Write no prompt into saved files."""
     max_image_pixels: Positive = 256_000_000

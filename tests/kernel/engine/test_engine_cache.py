@@ -8,6 +8,7 @@ from typing import Literal
 
 import pytest
 
+from comfykernel.engine import cache
 from comfykernel_sdk.events import NodeOutput
 from comfykernel_sdk.graph import Graph
 from comfykernel_sdk.nodes import Result, node
@@ -66,8 +67,11 @@ def prompt(value: str, graph: PromptGraph) -> Result[None]:
 NODES = (echo, show, volatile, Count, Versioned, prompt)
 
 
-def runner(cache: Literal["classic", "lru", "none", "ram"] = "classic", size: int = 0) -> GraphRunner:
-    return GraphRunner(NODES, settings=Settings(execution=ExecutionSettings(cache=cache, cache_size=size)))
+def runner(
+    cache: Literal["classic", "lru", "none", "ram"] = "classic", size: int = 0, *, free_gb: float = 0.0
+) -> GraphRunner:
+    execution = ExecutionSettings(cache=cache, cache_size=size, cache_ram_gb=free_gb)
+    return GraphRunner(NODES, settings=Settings(execution=execution))
 
 
 def chain(value: str, *, first: str = "Echo", ids: tuple[str, str] = ("1", "2")) -> Graph:
@@ -171,6 +175,31 @@ def test_ram_keeps_all() -> None:
     for value in ("a", "b"):
         engine.run(chain(value))
     assert engine.run(chain("a")).ran == []
+
+
+def test_ram_leaves_as_much_free_as_it_was_told() -> None:
+    small, large = runner("ram", free_gb=0.001), runner("ram", free_gb=1e9)
+    for engine in (small, large):
+        engine.run(chain("a"))
+    assert small.engine.cache_bytes() > large.engine.cache_bytes() == 0
+    assert (small.run(chain("a")).ran, large.run(chain("a")).ran) == ([], ["1", "2"])
+
+
+def test_ram_makes_room_while_a_prompt_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    @node("Size")
+    def size(value: str) -> str:
+        sizes.append(engine.engine.cache_bytes())
+        return value
+
+    monkeypatch.setattr(cache, "LOOK_EVERY_S", 0.0)
+    engine = GraphRunner([*NODES, size], settings=Settings(execution=ExecutionSettings(cache="ram", cache_ram_gb=1e9)))
+    graph = chain("a")
+    graph["3"] = {"class_type": "Size", "inputs": {"value": ["2", 0]}}
+    graph["4"] = {"class_type": "Show", "inputs": {"value": ["3", 0]}}
+    run = engine.run(graph)
+    assert (run.status, run.ui["4"], sizes) == ("done", {"text": ["a"]}, [0])
 
 
 def test_nodes_before_a_failure_stay_known() -> None:

@@ -1,12 +1,13 @@
 """What a worker remembers between prompts: outputs of nodes by signature, and instances of class-form nodes.
 
 Policies (``execution.cache``): ``classic`` keeps what the last prompt used; ``lru`` keeps the ``cache_size`` outputs
-used last; ``ram`` keeps all while enough memory is free; ``none`` keeps nothing.
+used last; ``ram`` keeps all while ``cache_ram_gb`` of memory are free; ``none`` keeps nothing.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from .run_graph import RunGraph, Vertex
 
 FREE_RAM_SHARE: Final = 0.15
-"""Of the machine's memory; while less is free, the ``ram`` policy drops the outputs that were used longest ago."""
+"""Of the machine's memory: what the ``ram`` policy leaves free when the settings do not say how much."""
+LOOK_EVERY_S: Final = 0.05
+"""How often the ``ram`` policy looks at the free memory while a prompt runs; to ask the system takes 50 us."""
 
 
 @dataclass(slots=True)
@@ -130,9 +133,20 @@ class LruCache(OutputCache):
 
 
 class RamCache(OutputCache):
-    """Keeps everything until memory gets short."""
+    """Keeps everything until less memory is free than ``headroom`` bytes; then what was used longest ago goes first."""
 
     keeps_nothing = False
+
+    def __init__(self, headroom: int) -> None:
+        super().__init__()
+        self._headroom = headroom
+        self._looked = 0.0
+
+    def put(self, signature: bytes, entry: Entry) -> None:
+        """Remember; a prompt that makes much needs room before it ends."""
+        super().put(signature, entry)
+        if time.monotonic() - self._looked > LOOK_EVERY_S:
+            self._make_room()
 
     def begin(self, graph: RunGraph) -> None:
         """Make room before a prompt needs it."""
@@ -144,11 +158,11 @@ class RamCache(OutputCache):
         self._make_room()
 
     def _make_room(self) -> None:
-        wanted = int(FREE_RAM_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-        missing = wanted - available_ram()
+        missing = self._headroom - available_ram()
         while missing > 0 and self.entries:
             _, entry = self.entries.popitem(last=False)
             missing -= memory_size(entry.outputs)
+        self._looked = time.monotonic()
 
 
 def available_ram() -> int:
@@ -165,7 +179,10 @@ def make_cache(settings: ExecutionSettings) -> OutputCache:
     """The cache of the configured policy."""
     if settings.cache == "lru":
         return LruCache(settings.cache_size)
-    return {"classic": ClassicCache, "ram": RamCache, "none": OutputCache}[settings.cache]()
+    if settings.cache == "ram":
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return RamCache(int(settings.cache_ram_gb * 1024**3) or int(FREE_RAM_SHARE * machine))
+    return ClassicCache() if settings.cache == "classic" else OutputCache()
 
 
 class Instances:
