@@ -108,7 +108,7 @@ class CatalogKeeper:
             except NotFound:
                 return []
         names = (info.ref.filename for info in self._storage.files.list("input"))
-        return sorted(n for n in names if not kinds or (mimetypes.guess_type(n)[0] or "").split("/")[0] in kinds)
+        return sorted(n for n in names if not kinds or {_kind(n), n[n.rfind(".") :]} & {*kinds})
 
     def object_info(self) -> Catalogued:
         """All nodes as ready bytes; made again only when the catalog or a list of files has changed."""
@@ -209,3 +209,7 @@ def _choices(spec: InputSpec, source: Callable[[str, tuple[str, ...]], list[str]
     if spec.source is None:
         return spec.choices
     return [*source(spec.source, tuple(spec.kinds)), *(spec.choices or [])]
+
+
+def _kind(name: str) -> str:
+    return (mimetypes.guess_type(name)[0] or "").split("/")[0]

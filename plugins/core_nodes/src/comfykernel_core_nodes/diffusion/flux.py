@@ -6,9 +6,10 @@ numbers: an index, the row and the column of a patch; text stands at (0, 0, 0).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import torch
 import torch.nn.functional as functional
@@ -33,6 +34,10 @@ TIME_FACTOR = 1000.0
 # Channels of each head that are rotated by the index; rows and columns share the rest.
 INDEX_CHANNELS = 16
 ROTATION_BASE = 10000.0
+
+# Where several references stand: beside or below each other; at one place with numbers; along the diagonal after the
+# picture (Wu et al. 2025, arXiv:2504.02160, section 3.3).
+ReferenceMethod = Literal["offset", "index", "uxo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +135,14 @@ class DoubleBlock(nn.Module):
             setattr(self, f"{stream}_norm2", layer_norm(config.width))
             setattr(self, f"{stream}_mlp", _mlp(config))
 
-    def forward(self, image: Tensor, text: Tensor, vector: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, image: Tensor, text: Tensor, vector: Tensor, rotation: Tensor, bias: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         image_parts, text_parts = self.img_mod(vector), self.txt_mod(vector)
         image_qkv = self.img_attn.project(modulated(self.img_norm1(image), image_parts[0], image_parts[1]))
         text_qkv = self.txt_attn.project(modulated(self.txt_norm1(text), text_parts[0], text_parts[1]))
         q, k, v = (torch.cat(pair, dim=2) for pair in zip(text_qkv, image_qkv, strict=True))
-        mixed = attend_heads(rotated(q, rotation), rotated(k, rotation), v)
+        mixed = attend_heads(rotated(q, rotation), rotated(k, rotation), v, bias)
         length = text.shape[1]
         return (
             self._after("img", image, mixed[:, length:], image_parts),
@@ -161,13 +168,13 @@ class SingleBlock(nn.Module):
         self.pre_norm = layer_norm(config.width)
         self.modulation = Modulation(config.width, 3)
 
-    def forward(self, tokens: Tensor, vector: Tensor, rotation: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, vector: Tensor, rotation: Tensor, bias: Tensor | None = None) -> Tensor:
         shift, scale, gate = self.modulation(vector)
         both = self.linear1(modulated(self.pre_norm(tokens), shift, scale))
         q, k, v = (heads_first(part, self.heads) for part in both[..., : 3 * self.width].chunk(3, dim=-1))
         q, k = rotated(self.norm.query_norm(q), rotation), rotated(self.norm.key_norm(k), rotation)
         hidden = functional.gelu(both[..., 3 * self.width :], approximate="tanh")
-        out: Tensor = tokens + gate[:, None] * self.linear2(torch.cat([attend_heads(q, k, v), hidden], dim=-1))
+        out: Tensor = tokens + gate[:, None] * self.linear2(torch.cat([attend_heads(q, k, v, bias), hidden], dim=-1))
         return finite_half(out)
 
 
@@ -231,6 +238,8 @@ class Flux(FluxBase):
         y: Tensor,
         guidance: Tensor | None = None,
         references: Sequence[Tensor] = (),
+        reference_method: ReferenceMethod = "offset",
+        attention_bias: Tensor | None = None,
         control: Mapping[str, Sequence[Tensor | None]] | None = None,
         hooks: Hooks = NO_HOOKS,
     ) -> Tensor:
@@ -238,29 +247,31 @@ class Flux(FluxBase):
 
         x: [batch, in_channels, height, width]. timesteps: [batch], 0..1. context: [batch, tokens, context_width].
         y: [batch, vector_width]. guidance: [batch]. references: latents that the picture shall follow (Kontext).
-        control: residuals for the image tokens, after each block of two streams under `input`, of one under `output`.
+        attention_bias: [batch, tokens + 1, tokens + 1], added to the attention among the text's tokens; the last row
+        and column are for every token of the image. control: residuals for the image tokens, after each block of two
+        streams under `input`, of one under `output`.
         """
         image, places = patch_tokens(x)
         count = image.shape[1]
-        extra, extra_places = reference_tokens(references, x, len(x))
+        extra, extra_places = reference_tokens(references, x, len(x), reference_method)
         image = self.img_in(torch.cat([image, *extra], dim=1))
         text = self.txt_in(context)
         positions = torch.cat([places.new_zeros(text.shape[1], 3), places, *extra_places])
         vector = self.vector(timesteps, y, guidance, x.dtype)
         rotation = self.rotation(positions)
-        image = self._blocks(image, text, vector, rotation, control or {}, hooks)
+        bias = None if attention_bias is None else spread_bias(attention_bias.to(x.dtype), image.shape[1])
+        image = self._blocks(image, text, {"vector": vector, "rotation": rotation, "bias": bias}, control or {}, hooks)
         return latent_of(self.final_layer(image[:, :count], vector), x.shape[-2], x.shape[-1])
 
     def _blocks(
         self,
         image: Tensor,
         text: Tensor,
-        vector: Tensor,
-        rotation: Tensor,
+        common: Mapping[str, Tensor | None],
         control: Mapping[str, Sequence[Tensor | None]],
         hooks: Hooks,
     ) -> Tensor:
-        common, heads = {"vector": vector, "rotation": rotation}, self.config.heads
+        heads = self.config.heads
         for number, block in enumerate(self.double_blocks):
             run = hooks.wrapped(Point.DOUBLE_BLOCK, partial(block, **common), Site("double", number, heads=heads))
             image, text = run(image, text)
@@ -303,24 +314,48 @@ def latent_of(patches: Tensor, height: int, width: int) -> Tensor:
     return grid.permute(0, 3, 1, 4, 2, 5).reshape(len(patches), -1, rows * PATCH, columns * PATCH)[..., :height, :width]
 
 
-def reference_tokens(references: Sequence[Tensor], x: Tensor, batch: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Tokens and positions of reference latents: with index 1, beside or below what is there, whichever is smaller."""
+def reference_tokens(
+    references: Sequence[Tensor], x: Tensor, batch: int, method: ReferenceMethod = "offset"
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Tokens and positions of reference latents, beside those of x [batch, channel, height, width]."""
     tokens: list[Tensor] = []
     places: list[Tensor] = []
-    height = width = 0
-    for reference in references:
-        top = left = 0
-        if reference.shape[-2] + height > reference.shape[-1] + width:
-            left = width
-        else:
-            top = height
+    for reference, (index, top, left) in zip(references, _reference_places(references, x, method), strict=True):
         # Offsets are latent units here and patches there.
         rows, columns = (-(-offset // PATCH) for offset in (top, left))
-        patches, positions = patch_tokens(reference.to(x), index=1, top=rows, left=columns)
-        height, width = max(height, reference.shape[-2] + top), max(width, reference.shape[-1] + left)
+        patches, positions = patch_tokens(reference.to(x), index=index, top=rows, left=columns)
         tokens.append(patches.expand(batch, -1, -1) if len(patches) == 1 else patches[:batch])
         places.append(positions)
     return tokens, places
+
+
+def _reference_places(
+    references: Sequence[Tensor], x: Tensor, method: ReferenceMethod
+) -> Iterator[tuple[int, int, int]]:
+    """Index, top and left of each reference, the latter in latent units."""
+    height = width = 0
+    if method == "uxo":
+        height, width = (-(-side // PATCH) * PATCH for side in x.shape[-2:])
+    for number, reference in enumerate(references, start=1):
+        rows, columns = reference.shape[-2:]
+        if method == "index":
+            yield number, 0, 0
+        elif method == "uxo":
+            yield 0, height, width
+            height, width = height + rows, width + columns
+        elif rows + height > columns + width:
+            yield 1, 0, width
+            height, width = max(height, rows), width + columns
+        else:
+            yield 1, height, 0
+            height, width = height + rows, max(width, columns)
+
+
+def spread_bias(bias: Tensor, image_tokens: int) -> Tensor:
+    """A bias [batch, text + 1, text + 1] as [batch, 1, tokens, tokens]: the last row and column for all the image."""
+    text = bias.shape[-1] - 1
+    places = torch.cat([torch.arange(text), torch.full((image_tokens,), text)]).to(bias.device)
+    return bias[:, None, places][..., places]
 
 
 def rotations(numbers: Tensor, channels: int) -> Tensor:

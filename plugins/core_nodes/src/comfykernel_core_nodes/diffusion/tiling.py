@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from itertools import product
 
@@ -53,6 +54,11 @@ def _row_in_tiles(
 def _starts(side: int, tile: int, overlap: int) -> Iterator[int]:
     """Where tiles begin along one side."""
     return iter([0] if side <= tile else range(0, side - overlap, tile - overlap))
+
+
+def tile_count(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> int:
+    """How many tiles maps of a size (height, width) are cut into; see `in_tiles`."""
+    return math.prod(len(list(_starts(size[axis], tile[axis], overlap))) for axis in range(2))
 
 
 def fading_edges(height: int, width: int, feather: int) -> Tensor:

@@ -47,9 +47,12 @@ def heads_first(tokens: Tensor, heads: int) -> Tensor:
     return tokens.unflatten(2, (heads, -1)).transpose(1, 2)
 
 
-def attend_heads(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention of [batch, heads, tokens, channels], back to [batch, tokens, width]."""
-    return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+def attend_heads(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Attention of [batch, heads, tokens, channels], back to [batch, tokens, width].
+
+    bias: added before the softmax, [batch, 1, tokens, tokens] in the precision of q.
+    """
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2)
 
 
 def finite_half(tokens: Tensor) -> Tensor:

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from comfykernel_sdk.nodes import NodePack
 
-from .conditioning import prompts
-from .image import load, save, transform
-from .latent import pixels, shapes
+from .conditioning import areas, mixing, prompts, texts_of_families, texts_of_parts
+from .control import control_nets, gligen
+from .editing import film_latents, inpainting, novel_views, references, stable_cascade, upscaling
+from .image import batches, canny, filters, load, morphology, quantization, save, sizes, stitching, transform
+from .latent import arithmetic, empty, files, joining, pixels, shapes, tiled, turning
 from .loaders import checkpoints
-from .mask import channels
+from .logic import choices, preview, primitives
+from .mask import channels, compositing, editing, pasting
+from .model_patches import attention, hypernetworks, unet_features
 from .sampling import ksampler
+from .text import patterns, strings, structured
+from .vision import encoders, styles
 
 MODULES = (
     checkpoints, prompts, ksampler,
+    areas, mixing, texts_of_parts, texts_of_families,
     pixels, shapes,
     transform, load, save, channels,
+    hypernetworks, unet_features, attention,
+    batches, sizes, stitching, filters, quantization, morphology, canny, compositing, pasting, editing,
+    arithmetic, joining, turning,
+    control_nets, gligen, encoders, styles, inpainting, references, upscaling, novel_views, stable_cascade,
+    film_latents, empty, tiled, files,
+    strings, patterns, structured, primitives, preview, choices,
 )  # fmt: skip
 """In the order in which clients list the nodes."""
 

@@ -80,11 +80,15 @@ def combine_flux(encodings: Mapping[str, TextEncoding]) -> TextEncoding:
 def _read(config: FluxConfig, condition: Condition, run: Run) -> Mapping[str, NetworkInput]:
     pooled = torch.zeros(1, config.vector_width) if condition.pooled is None else condition.pooled
     inputs: dict[str, NetworkInput] = {"context": TokenSequence(condition.tokens), "y": PerRow(pooled)}
-    if config.guided:
+    if config.guided and condition.extra.get("guidance", USUAL_GUIDANCE) is not None:
         inputs["guidance"] = PerRow(torch.tensor([number(condition, "guidance", USUAL_GUIDANCE)]))
     references = cast("Sequence[Tensor]", condition.extra.get("reference_latents", ()))
     if references:
         inputs["references"] = Shared([latent_formats.FLUX.to_model(latent.float()) for latent in references])
+        inputs["reference_method"] = Shared(condition.extra.get("reference_latents_method", "offset"))
+    bias = condition.extra.get("attention_bias")
+    if isinstance(bias, Tensor):
+        inputs["attention_bias"] = PerRow(bias)
     if config.in_channels > config.out_channels:
         inputs["concat"] = LikeLatent(_extra_channels(config, condition, run))
     return inputs

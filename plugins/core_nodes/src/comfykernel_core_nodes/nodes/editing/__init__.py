@@ -1,0 +1,1 @@
+"""Nodes that prepare pictures for models that fill, edit, enlarge or turn them."""

@@ -1,0 +1,51 @@
+"""Nodes for models that take pictures as references beside the text, such as Flux Kontext."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from comfykernel_core_nodes.nodes.condition_values import with_appended, with_values
+from comfykernel_core_nodes.nodes.declare import extra_node
+from comfykernel_core_nodes.nodes.image.resampling import resize_image
+from comfykernel_core_nodes.nodes.open_sockets import OpenConditions, OpenImage
+from comfykernel_core_nodes.nodes.sockets import Conditions
+from comfykernel_sdk.sockets import Choice, Image, LatentDict, Socket
+
+flux_node = extra_node("nodes_flux")
+
+REFERENCES: Final = "reference_latents"
+# Width and height that Kontext was trained with (Black Forest Labs 2025, arXiv:2506.15742).
+KONTEXT_SIZES: Final = (
+    (672, 1568), (688, 1504), (720, 1456), (752, 1392), (800, 1328), (832, 1248), (880, 1184), (944, 1104),
+    (1024, 1024), (1104, 944), (1184, 880), (1248, 832), (1328, 800), (1392, 752), (1456, 720), (1504, 688),
+    (1568, 672),
+)  # fmt: skip
+# The choice of the node, and the method that models know.
+METHODS: Final = {"offset": "offset", "index": "index", "uxo/uno": "uxo"}
+
+
+@extra_node("nodes_edit_model")("ReferenceLatent", category="advanced/conditioning/edit_models")
+def reference_latent(
+    conditioning: OpenConditions, latent: Annotated[LatentDict | None, Socket("LATENT", bare=False)] = None
+) -> Conditions:
+    """Give a model for editing one more picture to follow; several in a row are all followed."""
+    if latent is None:
+        return conditioning
+    return with_appended(conditioning, REFERENCES, latent["samples"])
+
+
+@flux_node("FluxKontextImageScale", category="advanced/conditioning/flux")
+def flux_kontext_image_scale(image: OpenImage) -> Image:
+    """Resize a picture to the size among those that Flux Kontext was trained with whose proportions are the nearest."""
+    proportion = image.shape[2] / image.shape[1]
+    width, height = min(KONTEXT_SIZES, key=lambda size: abs(proportion - size[0] / size[1]))
+    return resize_image(image, width, height, "lanczos", "center")
+
+
+@flux_node("FluxKontextMultiReferenceLatentMethod", category="advanced/conditioning/flux", experimental=True)
+def flux_kontext_multi_reference_latent_method(
+    conditioning: OpenConditions,
+    reference_latents_method: Annotated[str, Choice(*METHODS, as_list=False, options={"multiselect": False})],
+) -> Conditions:
+    """Choose where several references stand: side by side, at one place with numbers, or along the diagonal."""
+    return with_values(conditioning, reference_latents_method=METHODS[reference_latents_method])

@@ -1,0 +1,1 @@
+"""Nodes that look at pictures: image encoders, style models, identities."""
