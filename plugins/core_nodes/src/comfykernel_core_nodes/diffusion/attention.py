@@ -10,6 +10,7 @@ from comfykernel_core_nodes.diffusion.hook_points import NO_HOOKS, Hooks, Point,
 _INPUTS = {False: Point.SELF_INPUTS, True: Point.CROSS_INPUTS}
 _REPLACED = {False: Point.SELF_ATTENTION, True: Point.CROSS_ATTENTION}
 _OUTPUT = {False: Point.SELF_OUTPUT, True: Point.CROSS_OUTPUT}
+_AROUND = {False: Point.SELF_AROUND, True: Point.CROSS_AROUND}
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
@@ -37,14 +38,18 @@ class CrossAttention(nn.Module):
         return out
 
     def hooked(self, tokens: Tensor, context: Tensor, hooks: Hooks, site: Site, *, cross: bool) -> Tensor:
-        """The same, with the functions of its three points."""
-        values = context
-        for change in hooks.at(_INPUTS[cross]):
-            tokens, context, values = change(tokens, context, values, site)
-        q, k, v = self.to_q(tokens), self.to_k(context), self.to_v(values)
-        replacements = hooks.at(_REPLACED[cross])
-        mixed = replacements[-1](q, k, v, site) if replacements else attend(q, k, v, self.heads)
-        return hooks.changed(_OUTPUT[cross], self.to_out(mixed), site)
+        """The same, with the functions of its points."""
+
+        def run(tokens: Tensor, context: Tensor, values: Tensor) -> Tensor:
+            for change in hooks.at(_INPUTS[cross]):
+                tokens, context, values = change(tokens, context, values, site)
+            q, k, v = self.to_q(tokens), self.to_k(context), self.to_v(values)
+            replacements = hooks.at(_REPLACED[cross])
+            mixed = replacements[-1](q, k, v, site) if replacements else attend(q, k, v, self.heads)
+            return hooks.changed(_OUTPUT[cross], self.to_out(mixed), site)
+
+        mixed: Tensor = hooks.wrapped(_AROUND[cross], run, site)(tokens, context, context)
+        return mixed
 
 
 class GEGLU(nn.Module):

@@ -28,9 +28,13 @@ class Point(StrEnum):
     """(q, k, v, site) -> tokens: instead of attention; q, k, v are projected. The last function added is used."""
     SELF_OUTPUT = "self_attention.output"
     """(tokens, site) -> tokens: before they are added to the residual"""
+    SELF_AROUND = "self_attention.around"
+    """(run, q, k, v, site) -> tokens: around the whole of attention; `run(q, k, v)` takes tokens before their
+    projections and calls the other points of attention"""
     CROSS_INPUTS = "cross_attention.inputs"
     CROSS_ATTENTION = "cross_attention"
     CROSS_OUTPUT = "cross_attention.output"
+    CROSS_AROUND = "cross_attention.around"
     BETWEEN_ATTENTIONS = "transformer.middle"
     """(tokens, site) -> tokens: after self-attention"""
     INPUT_BLOCK = "block.input"
@@ -45,6 +49,11 @@ class Point(StrEnum):
     `run(image, text)` is the block, or the function around it that was added before"""
     SINGLE_BLOCK = "block.single"
     """(run, tokens, site) -> tokens: around a block of one stream"""
+    NETWORK = "network"
+    """(run, x, site) -> output: around the whole network; x as the network sees it"""
+    POSITIONS = "positions"
+    """(positions, site) -> positions: [rows, columns, 3], index, row and column of the patches of one picture, where
+    a network turns them into rotations"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,13 +25,19 @@ def start_noise(latent: Tensor, seed: int, batch_index: Sequence[int] | None = N
         seed: 0 .. 2**64 - 1
         batch_index: row i gets the noise that row batch_index[i] of a larger batch would get; equal indices
             give equal rows.
+
+    Torch's global generator is left in the state behind these draws: what draws from it during a run, such as the
+    merging of tokens, is decided by the seed, too.
     """
     generator = torch.Generator(device="cpu").manual_seed(seed)
     if batch_index is None:
-        return _normal(latent.shape, latent.dtype, generator)
-    row_shape = (1, *latent.shape[1:])
-    rows = [_normal(row_shape, latent.dtype, generator) for _ in range(max(batch_index) + 1)]
-    return torch.cat([rows[i] for i in batch_index])
+        noise = _normal(latent.shape, latent.dtype, generator)
+    else:
+        row_shape = (1, *latent.shape[1:])
+        rows = [_normal(row_shape, latent.dtype, generator) for _ in range(max(batch_index) + 1)]
+        noise = torch.cat([rows[i] for i in batch_index])
+    torch.default_generator.set_state(generator.get_state())
+    return noise
 
 
 def _normal(shape: Sequence[int], dtype: torch.dtype, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,1 @@
+"""Nodes that change what happens inside a network."""
