@@ -47,6 +47,15 @@ async def test_system_stats(served: Served) -> None:
     assert stats["system"]["pytorch_version"] == "2.0"
     assert stats["devices"][0]["index"] is None
     assert stats["devices"][0]["vram_total"] == stats["system"]["ram_total"] > 0
+    assert set(stats) == {"system", "devices"}
+
+
+async def test_system_stats_with_what_workers_keep(served: Served) -> None:
+    stats = (await served.http.get("/system_stats?workers=true")).json()
+    (worker,) = served.kernel.workers()
+    assert [(each["name"], each["cache_bytes"], each["model_bytes"]) for each in stats["workers"]] == [
+        (worker.name, worker.cache_bytes, worker.model_bytes)
+    ]
 
 
 async def test_models(served: Served, tmp_path: Path) -> None:

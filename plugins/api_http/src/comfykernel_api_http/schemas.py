@@ -104,11 +104,25 @@ class DeviceInfo(msgspec.Struct, kw_only=True):
     torch_vram_free: int
 
 
+class WorkerInfo(msgspec.Struct, kw_only=True):
+    """One worker, and what it keeps between prompts. Memory in bytes."""
+
+    name: str
+    device: str
+    state: str
+    cache_bytes: int
+    """Outputs of nodes, as the cache policy keeps them."""
+    model_bytes: int
+    """Models that are loaded."""
+
+
 class SystemStats(msgspec.Struct, kw_only=True):
     """State of the system."""
 
     system: SystemInfo
     devices: list[DeviceInfo]
+    workers: list[WorkerInfo] | msgspec.UnsetType = msgspec.UNSET
+    """Only there when asked for."""
 
 
 class FreeResourcesRequest(msgspec.Struct, kw_only=True):

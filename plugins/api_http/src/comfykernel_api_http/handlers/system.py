@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 from litestar import Request, get, post
+from litestar.params import FromQuery
 
 from comfykernel_sdk.json_types import JsonObject
 
 from ..features import server_features
 from ..injection import TheKernel, TheServices
 from ..json_reading import read_object
-from ..schemas import DeviceInfo, SystemInfo, SystemStats
+from ..schemas import DeviceInfo, SystemInfo, SystemStats, WorkerInfo
 
 if TYPE_CHECKING:
     from comfykernel_sdk.transport import Kernel
@@ -32,9 +33,21 @@ TEMPLATES_PACKAGES: Final = ("comfyui-workflow-templates", "comfyui-workflow-tem
 
 
 @get("/system_stats", operation_id="getSystemStats", tags=["system"], summary="Get statistics", sync_to_thread=True)
-def get_system_stats(kernel: TheKernel) -> SystemStats:
-    """Memory, versions, devices."""
-    return system_stats(kernel)
+def get_system_stats(kernel: TheKernel, *, workers: FromQuery[bool] = False) -> SystemStats:
+    """Memory, versions, devices; with ``workers`` also what each worker keeps between prompts."""
+    stats = system_stats(kernel)
+    if workers:
+        stats.workers = [
+            WorkerInfo(
+                name=worker.name,
+                device=worker.device.name,
+                state=worker.state,
+                cache_bytes=worker.cache_bytes,
+                model_bytes=worker.model_bytes,
+            )
+            for worker in kernel.workers()
+        ]
+    return stats
 
 
 @get("/features", operation_id="getFeatures", tags=["system"], summary="Get server feature flags")
