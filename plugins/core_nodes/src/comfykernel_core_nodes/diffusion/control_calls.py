@@ -13,6 +13,7 @@ from comfykernel_core_nodes.diffusion.control import ControlCall, Residuals
 from comfykernel_core_nodes.diffusion.errors import LatentShapeError
 from comfykernel_core_nodes.diffusion.mmdit import MMDiT
 from comfykernel_core_nodes.diffusion.t2i_adapter import T2IAdapter
+from comfykernel_core_nodes.diffusion.unet import UNet
 
 
 class ControlCaller(Protocol):
@@ -64,6 +65,12 @@ class AdapterCaller:
 
     def residuals(self, network: nn.Module, hint: Tensor, call: ControlCall, kinds: Sequence[int]) -> Residuals:
         assert isinstance(network, T2IAdapter)
+        main = call.model.network
+        if not isinstance(main, UNet) or (network.config.xl and not hasattr(main, "label_emb")):
+            wanted = "SDXL" if network.config.xl else "UNets such as SD1"
+            raise LatentShapeError(
+                f"The adapter is for {wanted}, the model is another one.", "Choose an adapter for the model's family."
+            )
         residuals: Residuals = network.residuals(network(hint))
         return residuals
 

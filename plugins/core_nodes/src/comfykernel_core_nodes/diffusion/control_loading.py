@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -43,6 +44,8 @@ from comfykernel_sdk.families import Made, NetworkPlan
 PREFIXES: Final = ("control_model.", "controlnet.", "")
 # Marks of a file whose weights are differences to those of the model that it is for.
 DIFFERENCE_MARK: Final = "difference"
+# File names of the networks whose residuals are averaged (ControlNet 1.1, "shuffle"); their tensors do not tell.
+AVERAGED: Final = ("_shuffle", "_shuffle_fp16")
 # Channels of a latent with a mask, which inpainting control networks see.
 MASKED_CHANNELS: Final = 17
 # Control networks of SD3 leave the shift of its latents out.
@@ -58,7 +61,8 @@ def load_control_net(path: Path, base: DiffusionModel | None = None) -> ControlN
 
     base: the model that the weights are differences to, for files that hold differences. Raises `CheckpointError`.
     """
-    return find_control_net(Header(open_weights(path)), base)
+    network = find_control_net(Header(open_weights(path)), base)
+    return replace(network, averaged=True) if path.stem.endswith(AVERAGED) else network
 
 
 def find_control_net(header: Header, base: DiffusionModel | None = None) -> ControlNet:

@@ -79,6 +79,7 @@ class ControlNet:
     """An immutable handle of a control network or an adapter.
 
     `kinds` are what the hint of a union network is, by number; `kind_count` how many it knows (0: no union network).
+    `averaged`: each residual is its mean over the picture, for networks that carry over a mood but no places.
     """
 
     weights: Weights[nn.Module]
@@ -86,6 +87,7 @@ class ControlNet:
     hint: PixelHint | LatentHint
     kinds: tuple[int, ...] = ()
     kind_count: int = 0
+    averaged: bool = False
 
     def with_kinds(self, *kinds: int) -> ControlNet:
         """For a hint of other kinds; without any, of no particular kind."""
@@ -129,11 +131,21 @@ class AppliedControlNet:
     _prepared: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False)
 
     def residuals(self, call: ControlCall) -> Residuals | None:
-        """What the network adds in one call; None outside its range."""
+        """What the network adds in one call; None outside its range.
+
+        Raises `LatentShapeError`, which names the network's file, when it is for models of another family.
+        """
         levels = call.model.sampling.levels
         sigma = float(call.sigma[0])
         if sigma > levels.percent_to_sigma(self.start_percent) or sigma < levels.percent_to_sigma(self.end_percent):
             return None
+        try:
+            made = self._made(call)
+        except LatentShapeError as error:
+            raise LatentShapeError(f"{self.network.weights.label}: {error.message}", error.hint) from error
+        return {name: [self._scaled(each) for each in values] for name, values in made.items()}
+
+    def _made(self, call: ControlCall) -> Residuals:
         module = call.memory.module(self.network.weights, Part.CONTROL)
         weight = next(module.parameters())
         height, width = call.x.shape[-2:]
@@ -142,12 +154,14 @@ class AppliedControlNet:
             self._prepared.clear()
             self._prepared[key] = self.network.hint.prepared(self, height, width).to(weight.device, weight.dtype)
         hint = for_conditions(self._prepared[key], len(call.x), call.conditions)
-        made = self.network.caller.residuals(module, hint, call, self.network.kinds)
-        return {name: [_scaled(each, self.strength) for each in values] for name, values in made.items()}
+        return self.network.caller.residuals(module, hint, call, self.network.kinds)
 
-
-def _scaled(residual: Tensor | None, strength: float) -> Tensor | None:
-    return None if residual is None else residual * strength
+    def _scaled(self, residual: Tensor | None) -> Tensor | None:
+        if residual is None:
+            return None
+        if self.network.averaged:
+            residual = residual.mean(dim=(2, 3), keepdim=True).expand_as(residual)
+        return residual * self.strength
 
 
 def for_conditions(hint: Tensor, rows: int, conditions: int) -> Tensor:
