@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, Final
 
 import torch
@@ -44,7 +44,7 @@ class GraphChecks:
         tolerance = self._tolerance
         if "lanczos" in case.name or "Quantize" in case.name:
             tolerance = EIGHT_BIT_TOLERANCE
-        got = _tensors(values)
+        got = _tensors(values, numbered={name for name in values if f"{name}.0" in case.tensors})
         problems = differences(got, case.tensors, tolerance)
         for name, value in case.expect.items():
             problems += unequal(name, _plain(values, name), value)
@@ -78,11 +78,12 @@ class GraphChecks:
         raise Absent(f"no input like {entry}")
 
 
-def _tensors(values: Mapping[str, list[Any]]) -> dict[str, Tensor | None]:
+def _tensors(values: Mapping[str, list[Any]], numbered: Set[str]) -> dict[str, Tensor | None]:
+    """The tensors of outputs by name; those that were recorded item by item are ``NAME.0``, ``NAME.1`` and so on."""
     got: dict[str, Tensor | None] = {}
     for name, items in values.items():
         for number, value in enumerate(items):
-            label = name if len(items) == 1 else f"{name}.{number}"
+            label = f"{name}.{number}" if name in numbered or len(items) > 1 else name
             if isinstance(value, Mapping) and "samples" in value:
                 got[label] = value["samples"]
                 if isinstance(value.get("noise_mask"), Tensor):
@@ -93,9 +94,12 @@ def _tensors(values: Mapping[str, list[Any]]) -> dict[str, Tensor | None]:
 
 
 def _plain(values: Mapping[str, list[Any]], name: str) -> object:
-    """The value of an output, or under `OUTPUT.KEY` of a table's entry."""
+    """The value of an output, or under `OUTPUT.KEY` of a table's entry; `OUTPUT.0.KEY` is one of several tables."""
     output, _, key = name.partition(".")
     found = values.get(output, [None])
+    number, _, inner = key.partition(".")
+    if number.isdigit():
+        found, key = found[int(number) : int(number) + 1], inner
     if key:
         found = [each.get(key) for each in found if isinstance(each, Mapping)]
     return found[0] if len(found) == 1 else found

@@ -8,9 +8,16 @@ from typing import Any
 
 from comfykernel_core_nodes.golden.records import Absent
 from comfykernel_core_nodes.nodes.pack import core_pack
-from comfykernel_sdk.nodes import NodeDefinition
+from comfykernel_sdk.nodes import NodeDefinition, node
 from comfykernel_sdk.settings import Settings
+from comfykernel_sdk.sockets import AnyValue
 from comfykernel_sdk.testing import GraphRunner
+
+
+@node("ItemsOfList")
+def items_of_list(items: AnyValue) -> list[AnyValue]:
+    """Give the items of a list one by one, as nodes that take lists get them."""
+    return list(items) if isinstance(items, list) else [items]
 
 
 @cache
@@ -22,7 +29,7 @@ def _definitions() -> dict[str, NodeDefinition]:
 def _runner() -> GraphRunner:
     settings = Settings()
     settings.execution.cache = "none"
-    return GraphRunner(list(_definitions().values()), settings=settings)
+    return GraphRunner([*_definitions().values(), items_of_list], settings=settings)
 
 
 def run_graph(
@@ -36,13 +43,15 @@ def run_graph(
     for entry in graph.values():
         if entry["node"] not in _definitions():
             raise Absent(f"no node {entry['node']}")
-    prompt = {
-        id: {
-            "class_type": entry["node"],
-            "inputs": {name: _value(value, graph, leaves) for name, value in entry["inputs"].items()},
-        }
-        for id, entry in graph.items()
-    }
+    prompt: dict[str, Any] = {}
+    for id, entry in graph.items():
+        inputs = {name: _value(value, graph, leaves) for name, value in entry["inputs"].items()}
+        if _definitions()[entry["node"]].spec.input_is_list:
+            for name, value in entry["inputs"].items():
+                items = [_value(item, graph, leaves)["__value__"] for item in value]
+                prompt[f"{id} {name}"] = {"class_type": "ItemsOfList", "inputs": {"items": {"__value__": items}}}
+                inputs[name] = [f"{id} {name}", 0]
+        prompt[id] = {"class_type": entry["node"], "inputs": inputs}
     run = _runner().run(prompt, outputs=sorted({id for id, _ in wanted.values()}))
     if run.exception is not None:
         raise run.exception
@@ -62,7 +71,7 @@ def run_single(node: str, inputs: Mapping[str, object]) -> list[list[Any]]:
     return run.outputs["op"]
 
 
-def _value(value: object, graph: Mapping[str, object], leaves: Mapping[str, object]) -> object:
+def _value(value: object, graph: Mapping[str, object], leaves: Mapping[str, object]) -> Any:
     if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
         if value[0] in graph:
             return value

@@ -1,0 +1,1 @@
+"""Nodes for values: primitives, choices, calculations, lists."""
