@@ -10,7 +10,7 @@ import msgspec
 
 from comfykernel_sdk import events as ev
 
-from .outbox import Outbox
+from .outbox import Frame, Outbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,6 +22,9 @@ KEEP_ALIVE_S: Final = 15.0
 """Seconds without an event after which a comment is sent: proxies close connections on which nothing moves."""
 
 KEEP_ALIVE: Final = b": waiting\n\n"
+
+SENT_AT_ONCE: Final = 64 * 1024
+"""Bytes of events that are sent in one go."""
 
 MOST_EVENTS: Final = 2**63 - 1
 """Highest number that an event can have."""
@@ -43,14 +46,13 @@ async def event_stream(kernel: Kernel, job_id: str, since: int) -> AsyncIterator
     try:
         while True:
             try:
-                frame = await asyncio.wait_for(outbox.take(), KEEP_ALIVE_S)
+                frames = await asyncio.wait_for(outbox.take(SENT_AT_ONCE), KEEP_ALIVE_S)
             except TimeoutError:
                 yield KEEP_ALIVE
                 continue
-            if frame is None:
+            if not frames:
                 break
-            assert isinstance(frame.data, bytes)
-            yield frame.data
+            yield b"".join(frame.data for frame in frames if isinstance(frame.data, bytes))
     finally:
         pump.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -62,18 +64,18 @@ async def _fill(outbox: Outbox, kernel: Kernel, job_id: str, since: int) -> None
         async for numbered in kernel.replay(job_id, since=since):
             match numbered.event:
                 case ev.NodePreview():
-                    outbox.put(_frame(numbered), kind="preview")
+                    outbox.put(Frame(_encoded(numbered), "preview"))
                 case ev.NodeProgress(place=place):
-                    outbox.put(_frame(numbered), kind="state", key=place.node_id)
+                    outbox.put(Frame(_encoded(numbered), "state", place.node_id))
                 case _:
-                    outbox.put(_frame(numbered))
+                    outbox.put(Frame(_encoded(numbered)))
             if outbox.overflowed:
                 return
     finally:
         outbox.finish()
 
 
-def _frame(numbered: NumberedEvent) -> bytes:
+def _encoded(numbered: NumberedEvent) -> bytes:
     kind = type(numbered.event).__struct_config__.tag
     data = msgspec.json.encode(numbered.event)
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (numbered.number, str(kind).encode(), data)

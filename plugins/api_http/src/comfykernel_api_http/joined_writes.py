@@ -42,6 +42,11 @@ class JoinedWrites:
             parts, self._parts = self._parts, []
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
+    def writelines(self, parts: list[bytes]) -> None:
+        """Hand over at once what waits, then these."""
+        self.flush()
+        self._transport.writelines(parts)
+
     def write_eof(self) -> None:
         """Write what waits, then say that nothing follows."""
         self.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 MAX_FRAMES: Final = 4_000
 """Frames that may wait for a client that reads slowly."""
@@ -16,12 +16,20 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 Kind: TypeAlias = Literal["message", "preview", "state"]
 
 
-class Frame(NamedTuple):
-    """A frame on its way. A ``state`` is made worthless by a later one with the same ``key``."""
+class Frame:
+    """A frame on its way, perhaps to many clients. A ``state`` is made worthless by a later one with the same ``key``.
 
-    data: str | bytes
-    kind: Kind
-    key: str
+    Attributes:
+        wire: the frame as the protocol of the connection writes it; made by the first that writes it, for all.
+    """
+
+    __slots__ = ("data", "key", "kind", "wire")
+
+    def __init__(self, data: str | bytes, kind: Kind = "message", key: str = "") -> None:
+        self.data = data
+        self.kind = kind
+        self.key = key
+        self.wire = b""
 
 
 class Outbox:
@@ -41,12 +49,12 @@ class Outbox:
         self._finished = False
         self._ready = asyncio.Event()
 
-    def put(self, data: str | bytes, *, kind: Kind = "message", key: str = "") -> None:
+    def put(self, frame: Frame) -> None:
         """Queue a frame; never waits."""
         if self._finished:
             return
-        self._frames.append(Frame(data, kind, key))
-        self._bytes += len(data)
+        self._frames.append(frame)
+        self._bytes += len(frame.data)
         if self._bytes > MAX_BYTES or len(self._frames) > MAX_FRAMES:
             self._shed()
         self._ready.set()
@@ -56,16 +64,31 @@ class Outbox:
         self._finished = True
         self._ready.set()
 
-    async def take(self) -> Frame | None:
-        """The next frame; nothing after the last."""
+    async def take(self, at_most: int = 0) -> list[Frame]:
+        """Wait for the next frame, then `take_ready`; none after the last."""
         while not self._frames:
             if self._finished:
-                return None
+                return []
             self._ready.clear()
             await self._ready.wait()
-        frame = self._frames.popleft()
-        self._bytes -= len(frame.data)
-        return frame
+        return self.take_ready(at_most)
+
+    def take_ready(self, at_most: int = 0) -> list[Frame]:
+        """The next frame if there is one, and those behind it that are ``at_most`` bytes with it."""
+        frames = self._frames
+        if not frames:
+            return []
+        taken = [frames.popleft()]
+        size = len(taken[0].data)
+        while frames and size + len(frames[0].data) <= at_most:
+            taken.append(frames.popleft())
+            size += len(taken[-1].data)
+        self._bytes -= size
+        return taken
+
+    def has_more(self) -> bool:
+        """Whether something waits."""
+        return bool(self._frames)
 
     def waiting(self) -> list[Frame]:
         """What waits."""

@@ -14,7 +14,7 @@ from ..errors import RequestRefused
 from ..features import PREVIEW_METADATA, TEXT_METADATA, server_features
 from . import messages
 from .connection import Connection
-from .protocol import abort_of
+from .protocol import protocol_of
 
 if TYPE_CHECKING:
     from comfykernel_sdk.json_types import JsonObject
@@ -42,7 +42,7 @@ async def serve_socket(scope: Scope, receive: Receive, send: Send, services: Ser
         raise RequestRefused(403, "client_taken", "The clientId belongs to another user.", hint="Use one of your own.")
     await receive()
     await send({"type": "websocket.accept"})
-    connection = Connection(sid, user, send, abort_of(scope))
+    connection = Connection(sid, user, send, protocol_of(scope))
     writer = asyncio.create_task(connection.write())
     services.hub.add(connection)
     features = server_features(max_upload_size=services.max_body, headers=dict(scope["headers"]))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from comfykernel_sdk import events as ev
 
 from ..file_owners import shown_files
+from ..outbox import Frame
 from . import messages
 from .connection import Connection
 from .progress import RunningPrompt
@@ -49,7 +50,7 @@ class Hub:
         self._clients: dict[str, Connection] = {}
         self._prompts: dict[str, RunningPrompt] = {}
         self._answering: dict[str, asyncio.Future[None] | None] = {}
-        self._steps: dict[str, tuple[Connection, str]] = {}
+        self._steps: dict[str, tuple[Connection, Frame]] = {}
 
     # -- connections ----------------------------------------------------------------------------
 
@@ -194,13 +195,13 @@ class Hub:
         self._tell_state(event.prompt_id, prompt)
         if event.announce != "progress":
             return
-        frame = messages.progress(event)
+        frame = Frame(messages.progress(event))
         for target in targets:
             if event.has_preview and bus_event.client_id is not None and target.wants_preview_metadata:
                 # Previews with metadata go before the step that they belong to.
                 self._steps[event.prompt_id] = (target, frame)
             else:
-                target.put(frame)
+                target.put_frame(frame)
 
     def _tell_state(self, prompt_id: str, prompt: RunningPrompt) -> None:
         """Tell the state of all nodes now, or with changes to come."""
@@ -228,7 +229,7 @@ class Hub:
         held = self._steps.pop(prompt_id, None)
         if held is not None:
             connection, frame = held
-            connection.put(frame)
+            connection.put_frame(frame)
 
     def _preview(self, event: ev.NodePreview, bus_event: BusEvent) -> None:
         targets = self._client_or_all(bus_event.client_id, bus_event.user)
@@ -253,8 +254,9 @@ class Hub:
 
     @staticmethod
     def _put(data: str | bytes, targets: Iterable[Connection], *, kind: Kind = "message", key: str = "") -> None:
+        frame = Frame(data, kind, key)
         for target in list(targets):
-            target.put(data, kind=kind, key=key)
+            target.put_frame(frame)
 
 
 def _prompt_of(event: ev.JobEvent, bus_event: BusEvent) -> RunningPrompt:

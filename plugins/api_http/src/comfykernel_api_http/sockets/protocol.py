@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
 
 if TYPE_CHECKING:
-    from ..asgi import Message, Scope
+    from ..asgi import Scope
+    from ..outbox import Frame
 
-ABORT: Final = "comfykernel.abort"
-"""Member of a connection's state: a function that ends the connection whatever still waits to be written."""
+PROTOCOL: Final = "comfykernel.protocol"
+"""Member of a connection's state: its protocol, which knows quicker ways than those of ASGI."""
 
 LAST_WORDS_S: Final = 5.0
 """Seconds that a connection which is being closed gets to take what was written."""
@@ -28,29 +28,40 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     """Closing a transport waits until the other side has read everything: one that never reads would stay for ever."""
 
     def __init__(self, *, app_state: dict[str, Any], **options: Any) -> None:
-        super().__init__(app_state={**app_state, ABORT: self._abort}, **options)
+        super().__init__(app_state={**app_state, PROTOCOL: self}, **options)
 
-    async def send(self, message: Message) -> None:  # type: ignore[override]
-        """Send a message of the application.
+    def is_writable(self) -> bool:
+        """Whether the client has taken what was written before."""
+        return self.writable.is_set()
 
-        A preview goes to many clients at once: on an open connection its frame is made here, without the copies of a
-        general protocol. Frames of a server carry no mask, and the extension that compresses is off.
+    async def wait_until_writable(self) -> None:
+        """Wait until the client has taken what was written before, or has gone."""
+        await self.writable.wait()
+
+    def write_frames(self, frames: list[Frame]) -> None:
+        """Write frames in one go; a client that has gone, or was told to, gets nothing.
+
+        A preview goes to many clients at once: its frame is made once for all of them, since frames of a server carry
+        no mask and the extension that compresses is off.
         """
-        quick = message["type"] == "websocket.send" and self.writable.is_set() and self.conn.state is State.OPEN
-        if not quick or self.disconnected or self.close_sent or not self.handshake_complete:
-            await super().send(message)  # type: ignore[arg-type]
-            return
-        data: bytes | None = message.get("bytes")
-        body: bytes = message["text"].encode() if data is None else data
-        self.transport.write(frame_header(TEXT if data is None else BINARY, len(body)) + body)
+        if not self.disconnected and not self.close_sent and self.conn.state is State.OPEN:
+            self.transport.writelines([frame.wire or _make_wire(frame) for frame in frames])
 
     def keepalive_timeout(self) -> None:
         """The client has not answered a ping."""
         super().keepalive_timeout()
-        self.loop.call_later(LAST_WORDS_S, self._abort)
+        self.loop.call_later(LAST_WORDS_S, self.abort)
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """End the connection, whatever still waits to be written."""
         self.transport.abort()
+
+
+def _make_wire(frame: Frame) -> bytes:
+    text = isinstance(frame.data, str)
+    body = frame.data.encode() if isinstance(frame.data, str) else frame.data
+    frame.wire = frame_header(TEXT if text else BINARY, len(body)) + body
+    return frame.wire
 
 
 def frame_header(first: int, length: int) -> bytes:
@@ -62,10 +73,6 @@ def frame_header(first: int, length: int) -> bytes:
     return struct.pack("!BBQ", first, 127, length)
 
 
-def abort_of(scope: Scope) -> Callable[[], None]:
-    """The function that ends a connection."""
-    return cast("Callable[[], None]", scope.get("state", {}).get(ABORT, _nothing))
-
-
-def _nothing() -> None:
-    """Another server than ours knows no such function."""
+def protocol_of(scope: Scope) -> SocketProtocol | None:
+    """The protocol of a connection; nothing under another server than ours."""
+    return cast("SocketProtocol | None", scope.get("state", {}).get(PROTOCOL))
