@@ -87,7 +87,7 @@ DETAILS: Final[dict[str, Details]] = {
     "getModelFolders": Details(answer=list[doc.ModelFolder]),
     "getModelFiles": Details(answer=list[doc.ModelFile], errors=(404,)),
     "getModelPreview": Details(media=("image/webp",), errors=(400, 404)),
-    "getSystemStats": Details(answer=schemas.SystemStats),
+    "getSystemStats": Details(answer=schemas.SystemStats, errors=(400,)),
     "getFeatures": Details(answer=schemas.ServerFeatures),
     "freeResources": _command(schemas.FreeResourcesRequest),
     "getExtensions": Details(answer=list[str]),
