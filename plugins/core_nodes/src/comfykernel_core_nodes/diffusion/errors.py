@@ -3,9 +3,11 @@
 DiffusionError
     UnknownSampler
     UnknownSchedule
+    InvalidSchedule
     CheckpointError
     PromptError
     LatentShapeError
+    InvalidLatent
 """
 
 from __future__ import annotations
@@ -42,6 +44,12 @@ class UnknownSchedule(DiffusionError, ValueError):
         super().__init__(f"There is no schedule {name!r}.", f"Known schedules: {', '.join(known)}.")
 
 
+class InvalidSchedule(DiffusionError, ValueError):
+    """Raised when noise levels cannot be made from what was asked for, or cannot be sampled over."""
+
+    type = "invalid_schedule"
+
+
 class CheckpointError(DiffusionError):
     """Raised when a model file cannot be read or is not of a known kind; `path` names the file."""
 
@@ -63,3 +71,9 @@ class LatentShapeError(DiffusionError, ValueError):
     """Raised when a latent, mask or image has a shape that the operation cannot take."""
 
     type = "invalid_shape"
+
+
+class InvalidLatent(DiffusionError, ValueError):
+    """Raised when a latent holds values that nothing can be made of."""
+
+    type = "invalid_latent"

@@ -10,12 +10,16 @@ from scipy.special import betaincinv  # type: ignore[import-untyped]
 from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.errors import UnknownSchedule
-from comfykernel_core_nodes.diffusion.sigmas import NoiseLevels, sigma_max, sigma_min
+from comfykernel_core_nodes.diffusion.sigmas import TRAINING_STEPS, NoiseLevels, sigma_max, sigma_min
 
 Schedule = Callable[[NoiseLevels, int], Tensor]
 
 # Samplers that look one level ahead and would spend a call between the last level and 0.
 DISCARD_PENULTIMATE = frozenset({"dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2"})
+# Keeps the logarithm at the ends of the Laplace schedule finite.
+LAPLACE_EPSILON = 1e-5
+# Timesteps that a model of few steps was trained for.
+TURBO_STEPS = 10
 # A denoise this close to 1 counts as a full run.
 FULL_DENOISE = 0.9999
 
@@ -42,6 +46,37 @@ def polyexponential_sigmas(steps: int, smallest: float, largest: float, rho: flo
     ramp = torch.linspace(1, 0, steps) ** rho
     low = math.log(smallest)
     return with_final_zero((ramp * (math.log(largest) - low) + low).exp())
+
+
+def laplace_sigmas(steps: int, smallest: float, largest: float, mu: float = 0.0, beta: float = 0.5) -> Tensor:
+    """Quantiles of a Laplace distribution over log(sigma) (Hang et al. 2024, arXiv:2407.03297), without a final 0.
+
+    `mu` is its centre, `beta` its width; the ends are the bounds.
+    """
+    centred = 0.5 - torch.linspace(0, 1, steps)
+    logs = mu - beta * centred.sign() * (1 - 2 * centred.abs() + LAPLACE_EPSILON).log()
+    return logs.exp().clamp(smallest, largest)
+
+
+def variance_preserving_sigmas(
+    steps: int, beta_slope: float = 19.9, beta_min: float = 0.1, last_time: float = 1e-3
+) -> Tensor:
+    """Even times of a variance-preserving process with a linear beta (Song et al. 2020, arXiv:2011.13456).
+
+    Times fall from 1 to `last_time`, then to 0.
+    """
+    time = torch.linspace(1, last_time, steps)
+    return with_final_zero((beta_slope * time**2 / 2 + beta_min * time).expm1().sqrt())
+
+
+def turbo_sigmas(levels: NoiseLevels, steps: int, denoise: float = 1.0) -> Tensor:
+    """Steps of models that adversarial distillation trained for 1 to 10 (Sauer et al. 2023, arXiv:2311.17042).
+
+    Every hundredth timestep from the noisiest, of which `denoise` leaves out the first ones.
+    """
+    trained = torch.arange(TURBO_STEPS, 0, -1) * (TRAINING_STEPS // TURBO_STEPS) - 1
+    first = TURBO_STEPS - int(TURBO_STEPS * denoise)
+    return with_final_zero(levels.sigma(trained[first : first + steps]))
 
 
 def _table(levels: NoiseLevels, indices: list[int]) -> Tensor:

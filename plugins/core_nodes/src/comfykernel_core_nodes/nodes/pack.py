@@ -7,13 +7,14 @@ from comfykernel_sdk.nodes import NodePack
 from .conditioning import areas, mixing, prompts, texts_of_families, texts_of_parts
 from .control import control_nets, gligen
 from .editing import film_latents, inpainting, novel_views, references, stable_cascade, upscaling
+from .guidance import combining, operations, perpendicular, scales, soft_masks, step_caches, weakened
 from .image import batches, canny, filters, load, morphology, quantization, save, sizes, stitching, transform
 from .latent import arithmetic, empty, files, joining, pixels, shapes, tiled, turning
 from .loaders import checkpoints
 from .logic import choices, preview, primitives
 from .mask import channels, compositing, editing, pasting
 from .model_patches import attention, hypernetworks, unet_features
-from .sampling import ksampler
+from .sampling import custom, guiders, ksampler, noise, published_schedulers, samplers, schedulers, sigmas
 from .text import patterns, strings, structured
 from .vision import encoders, styles
 
@@ -28,6 +29,8 @@ MODULES = (
     control_nets, gligen, encoders, styles, inpainting, references, upscaling, novel_views, stable_cascade,
     film_latents, empty, tiled, files,
     strings, patterns, structured, primitives, preview, choices,
+    combining, scales, perpendicular, weakened, soft_masks, step_caches, operations,
+    schedulers, published_schedulers, sigmas, samplers, noise, guiders, custom,
 )  # fmt: skip
 """In the order in which clients list the nodes."""
 

@@ -14,6 +14,7 @@ from comfykernel_core_nodes.diffusion.samplers import (
     euler,
     exponential_sde,
     extrapolating,
+    lcm,
     linear_multistep,
     sa_solver,
     uni_pc,
@@ -28,6 +29,7 @@ __all__ = [
     "Sampler",
     "StepCallback",
     "find_sampler",
+    "keeps_fresh_noise",
 ]
 
 # The name "_gpu" once meant noise drawn on the accelerator; noise is drawn on the CPU here whatever the name.
@@ -56,7 +58,7 @@ SAMPLERS: Final[dict[str, Sampler]] = {
     "dpmpp_3m_sde": dpmpp_sde.dpmpp_3m_sde,
     "dpmpp_3m_sde_gpu": dpmpp_sde.dpmpp_3m_sde,
     "ddpm": euler.ddpm,
-    "lcm": euler.lcm,
+    "lcm": lcm.lcm,
     "ipndm": linear_multistep.ipndm,
     "ipndm_v": linear_multistep.ipndm_v,
     "deis": linear_multistep.deis,
@@ -71,7 +73,7 @@ SAMPLERS: Final[dict[str, Sampler]] = {
     "seeds_3": exponential_sde.seeds_3,
     "sa_solver": sa_solver.sa_solver,
     "sa_solver_pece": sa_solver.sa_solver_pece,
-    "ddim": euler.euler,
+    "ddim": euler.ddim,
     "uni_pc": uni_pc.uni_pc,
     "uni_pc_bh2": uni_pc.uni_pc_bh2,
 }
@@ -92,3 +94,9 @@ def find_sampler(name: str, **options: Any) -> Sampler:
     if unknown:
         raise TypeError(f"Sampler {name!r} has no option {', '.join(sorted(unknown))}")
     return partial(sampler, **options) if options else sampler
+
+
+def keeps_fresh_noise(sampler: Sampler) -> bool:
+    """Whether a run of this sampler keeps the unmasked part of a latent at other noise than the start noise."""
+    plain = sampler.func if isinstance(sampler, partial) else sampler
+    return any(plain is SAMPLERS[name] for name in FRESH_MASK_NOISE)

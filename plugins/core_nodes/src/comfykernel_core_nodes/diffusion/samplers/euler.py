@@ -194,20 +194,34 @@ def ddpm(denoise: Denoiser, x: Tensor, sigmas: Tensor, path: NoisePath, seed: in
     return x
 
 
-def lcm(
+def euler_pp(
+    denoise: Denoiser, x: Tensor, sigmas: Tensor, path: NoisePath, seed: int, callback: StepCallback
+) -> Tensor:
+    """CFG++ in another reading: noise is estimated with the negative prediction in the place of the guided one."""
+    for i in range(len(sigmas) - 1):
+        denoised, uncond = denoise.guided(x, sigmas[i])
+        callback(i, denoised, x)
+        d = derivative(x - denoised + uncond, sigmas[i], denoised)
+        x = x + d * (sigmas[i + 1] - sigmas[i])
+    return x
+
+
+def ddim(
     denoise: Denoiser,
     x: Tensor,
     sigmas: Tensor,
     path: NoisePath,
     seed: int,
     callback: StepCallback,
+    *,
+    s_churn: float = 0.0,
+    s_tmin: float = 0.0,
+    s_tmax: float = math.inf,
+    s_noise: float = 1.0,
 ) -> Tensor:
-    """Multistep consistency sampling (Luo et al. 2023, arXiv:2310.04378, algorithm 3)."""
-    noise = gaussian_noise(x, seed)
-    for i in range(len(sigmas) - 1):
-        denoised = denoise(x, sigmas[i])
-        callback(i, denoised, x)
-        x = denoised
-        if sigmas[i + 1] > 0:
-            x = path.add_noise(x, noise(sigmas[i], sigmas[i + 1]), sigmas[i + 1])
-    return x
+    """DDIM (Song et al. 2020, arXiv:2010.02502) without fresh noise, which is `euler`.
+
+    A run keeps what is outside of its mask at noise of its own: see `keeps_fresh_noise`.
+    """
+    options = {"s_churn": s_churn, "s_tmin": s_tmin, "s_tmax": s_tmax, "s_noise": s_noise}
+    return euler(denoise, x, sigmas, path, seed, callback, **options)

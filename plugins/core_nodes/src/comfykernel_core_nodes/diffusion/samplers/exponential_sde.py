@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from comfykernel_core_nodes.diffusion.noise import NoiseSampler, gaussian_noise
 from comfykernel_core_nodes.diffusion.noise_paths import NoisePath
 from comfykernel_core_nodes.diffusion.samplers.contract import Denoiser, StepCallback
 
+# Tells from exp(-lambda) how fast noise is renewed.
+NoiseScale = Callable[[Tensor], Tensor]
+
 # Points of the Riemann sums over the noise scale function.
 ER_SDE_POINTS = 200
 
@@ -18,6 +22,14 @@ ER_SDE_POINTS = 200
 def er_sde_noise_scale(x: Tensor) -> Tensor:
     """The noise scale function phi(x) = x (exp(x^0.3) + 10) that the paper recommends."""
     return x * ((x**0.3).exp() + 10.0)
+
+
+# The functions of the three solvers, for an amount of noise eta.
+NOISE_SCALES: Final[dict[str, Callable[[float], NoiseScale]]] = {
+    "ER-SDE": lambda eta: er_sde_noise_scale,
+    "Reverse-time SDE": lambda eta: lambda x: x ** (eta + 1),
+    "ODE": lambda eta: lambda x: x,
+}
 
 
 def er_sde(
@@ -29,7 +41,7 @@ def er_sde(
     callback: StepCallback,
     *,
     s_noise: float = 1.0,
-    noise_scale: Callable[[Tensor], Tensor] = er_sde_noise_scale,
+    noise_scale: NoiseScale = er_sde_noise_scale,
     max_stage: int = 3,
 ) -> Tensor:
     """Extended reverse-time SDE solver (Cui et al. 2023, arXiv:2309.06169), order 1 to 3."""
@@ -61,7 +73,7 @@ def er_sde(
     return x
 
 
-def _scale_integrals(start: Tensor, end: Tensor, noise_scale: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+def _scale_integrals(start: Tensor, end: Tensor, noise_scale: NoiseScale) -> tuple[Tensor, Tensor]:
     """Weights of the first and second derivative of the prediction."""
     width = end - start
     step = -width / ER_SDE_POINTS

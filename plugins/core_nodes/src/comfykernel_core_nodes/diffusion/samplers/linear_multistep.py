@@ -158,9 +158,14 @@ def deis(
     callback: StepCallback,
     *,
     max_order: int = 3,
+    deis_mode: str = "tab",
 ) -> Tensor:
-    """Diffusion exponential integrator sampler, tAB (Zhang and Chen 2022, arXiv:2204.13902)."""
-    weights = _deis_weights(sigmas.double().cpu(), max_order)
+    """Diffusion exponential integrator sampler (Zhang and Chen 2022, arXiv:2204.13902).
+
+    `deis_mode` is "tab" for polynomials in time or "rhoab" for polynomials in rho, which is sigma here.
+    """
+    levels = [float(s) for s in sigmas]
+    time_weights = _deis_weights(sigmas.double().cpu(), max_order) if deis_mode == "tab" else []
     slopes: list[Tensor] = []
     for i in range(len(sigmas) - 1):
         denoised = denoise(x, sigmas[i])
@@ -169,7 +174,8 @@ def deis(
         if len(slopes) == 1 or sigmas[i + 1] <= 0:
             x = x + (sigmas[i + 1] - sigmas[i]) * slopes[0]
         else:
-            x = x + _combined(weights[i], slopes)
+            used = levels[i::-1][: len(slopes)]
+            x = x + _combined(time_weights[i] if time_weights else _adams_weights(used, levels[i + 1]), slopes)
     return x
 
 

@@ -22,12 +22,15 @@ def sa_solver(
     s_noise: float = 1.0,
     sde_start_percent: float = 0.2,
     sde_end_percent: float = 0.8,
+    sde_range: tuple[float, float] | None = None,
     predictor_order: int = 3,
     corrector_order: int = 4,
     use_pece: bool = False,
     simple_order_2: bool = False,
 ) -> Tensor:
     """Algorithm 1: noise tau = eta is added between two points of the progress, none outside.
+
+    `sde_range` gives the noise levels of these points where they are not those of the path's percentages.
 
     A schedule that does not end at 0 yields the corrected state of the last level but one: the last prediction has
     no correction. `use_pece` evaluates the model again after each correction; `simple_order_2` takes the midpoint
@@ -36,7 +39,7 @@ def sa_solver(
     if len(sigmas) < 2:
         return x
     noise = gaussian_noise(x, seed)
-    sde_start, sde_end = path.percent_to_sigma(sde_start_percent), path.percent_to_sigma(sde_end_percent)
+    sde_start, sde_end = sde_range or (path.percent_to_sigma(sde_start_percent), path.percent_to_sigma(sde_end_percent))
     sigmas = path.with_finite_snr(sigmas)
     lambdas = path.half_log_snr(sigmas)
     ends_at_zero, steps = bool(sigmas[-1] == 0), len(sigmas) - 1
