@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder, encode_prompt
+from comfykernel_core_nodes.diffusion.text_encoding import EmbeddingLookup, TextEncoder, encode_prompt
 from comfykernel_core_nodes.nodes.declare import core_node
 from comfykernel_core_nodes.nodes.errors import missing_part, reported
 from comfykernel_core_nodes.nodes.sockets import ClipModel, Conditions
@@ -27,23 +27,32 @@ def clip_text_encode(
 ) -> Annotated[Conditions, Out(tooltip="What steers a sampler towards the text.")]:
     """Encode a prompt with a text model, for a diffusion model to follow."""
     with reported():
-        return encode_prompt(_present(clip), text, embeddings=lambda name: _embedding(context.models, name))
+        return encode_prompt(present_clip(clip), text, embeddings=embedding_files(context.models))
 
 
-def _present(clip: TextEncoder | None) -> TextEncoder:
+def present_clip(clip: TextEncoder | None) -> TextEncoder:
+    """The text model; raises `BadInput` when a checkpoint had none."""
     if clip is None:
         raise missing_part("text model", "Load a checkpoint that has one.")
     return clip
 
 
-def _embedding(models: ModelStore, name: str) -> Path | None:
-    """The file of a textual inversion by its name, with or without its ending."""
-    for suffix in ("", *sorted(models.extensions(EMBEDDINGS_FOLDER))):
-        try:
-            return models.path(EMBEDDINGS_FOLDER, name + suffix)
-        except NotFound:
-            continue
-    return None
+def embedding_files(models: ModelStore) -> EmbeddingLookup:
+    """Textual inversions by their names, with or without endings; those in subfolders also by the bare name."""
+
+    def found(name: str) -> Path | None:
+        endings = ("", *sorted(models.extensions(EMBEDDINGS_FOLDER)))
+        for ending in endings:
+            try:
+                return models.path(EMBEDDINGS_FOLDER, name + ending)
+            except NotFound:
+                continue
+        bare = {name + ending for ending in endings}
+        deeper = (each for each in models.names(EMBEDDINGS_FOLDER) if each.rpartition("/")[2] in bare)
+        file = next(deeper, None)
+        return None if file is None else models.path(EMBEDDINGS_FOLDER, file)
+
+    return found
 
 
 @core_node("CLIPSetLastLayer", category="conditioning", display_name="CLIP Set Last Layer")
@@ -51,7 +60,7 @@ def clip_set_last_layer(
     clip: ClipModel, stop_at_clip_layer: Annotated[int, Int(default=-1, min=-24, max=-1, step=1)]
 ) -> ClipModel:
     """Take the output of an earlier layer of the text model, counted from the end."""
-    return _present(clip).with_last_layer(stop_at_clip_layer)
+    return present_clip(clip).with_last_layer(stop_at_clip_layer)
 
 
 @core_node("ConditioningCombine", category="conditioning", display_name="Conditioning (Combine)")
