@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.guidance.stages import Guidance
-from comfykernel_core_nodes.diffusion.hook_points import Call, Hooks, Point
+from comfykernel_core_nodes.diffusion.hook_points import Call, Hooks, Point, Site
 from comfykernel_core_nodes.diffusion.latent_formats import LatentFormat
 from comfykernel_core_nodes.diffusion.memory import ModelMemory, Part, default_memory
 from comfykernel_core_nodes.diffusion.model_sampling import ModelSampling
@@ -96,8 +96,15 @@ class RunnableModel:
             seen = torch.cat([seen, torch.as_tensor(concat).to(seen)], dim=1)
         own = self.hooks if hooks is None else self.hooks.joined(hooks)
         if own.functions:
-            inputs["hooks"] = own.for_call(call or Call(sigma=sigma, latent_shape=tuple(x.shape)))
-        output: Tensor = self.network(seen.to(weight.dtype), self.timesteps(sigma), **inputs)
+            own = own.for_call(call or Call(sigma=sigma, latent_shape=tuple(x.shape)))
+            inputs["hooks"] = own
+        timesteps = self.timesteps(sigma)
+
+        def run(seen: Tensor) -> Tensor:
+            out: Tensor = self.network(seen, timesteps, **inputs)
+            return out
+
+        output: Tensor = own.wrapped(Point.NETWORK, run, Site("network", 0))(seen.to(weight.dtype))
         return self.sampling.parametrisation.denoised(x, output.float(), _like(sigma, x))
 
 

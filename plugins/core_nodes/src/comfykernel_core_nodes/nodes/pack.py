@@ -14,6 +14,7 @@ from .loaders import checkpoints
 from .logic import choices, preview, primitives
 from .mask import channels, compositing, editing, pasting
 from .model_patches import attention, hypernetworks, unet_features
+from .model_sampling import flows, parametrisations
 from .sampling import custom, guiders, ksampler, noise, published_schedulers, samplers, schedulers, sigmas
 from .text import patterns, strings, structured
 from .vision import encoders, styles
@@ -30,7 +31,7 @@ MODULES = (
     film_latents, empty, tiled, files,
     strings, patterns, structured, primitives, preview, choices,
     combining, scales, perpendicular, weakened, soft_masks, step_caches, operations,
-    schedulers, published_schedulers, sigmas, samplers, noise, guiders, custom,
+    schedulers, published_schedulers, sigmas, samplers, noise, guiders, custom, parametrisations, flows,
 )  # fmt: skip
 """In the order in which clients list the nodes."""
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.batched_inputs import can_join, join_inputs
-from comfykernel_core_nodes.diffusion.condition_areas import PlacedCondition
+from comfykernel_core_nodes.diffusion.condition_areas import PlacedCondition, active_weights
 from comfykernel_core_nodes.diffusion.control import ControlCall, control_residuals
 from comfykernel_core_nodes.diffusion.hook_points import NO_HOOKS, Call, Hooks
 
@@ -82,10 +82,9 @@ def predict_sides(
     # Not quite zero, so that an uncovered place stays 0 / tiny = 0.
     weights = [torch.full_like(x, 1e-37) for _ in sides]
     jobs = [
-        (side, condition, condition.weight(x))
+        (side, condition, weight)
         for side, conditions in enumerate(sides)
-        for condition in conditions or ()
-        if condition.is_active(float(sigma))
+        for condition, weight in active_weights(conditions or (), x, float(sigma))
     ]
     for group in _batches([job[1] for job in jobs], x):
         chosen = [jobs[i] for i in group]
@@ -116,4 +115,4 @@ def _fit(first: PlacedCondition, second: PlacedCondition, x: Tensor) -> bool:
     a, b = first.condition, second.condition
     if first.crop(x).shape != second.crop(x).shape or a.controls != b.controls or a.attachments != b.attachments:
         return False
-    return can_join(first.inputs, second.inputs)
+    return a.hooks == b.hooks and can_join(first.inputs, second.inputs)
