@@ -27,7 +27,9 @@ def make_preview(stream: BinaryIO, preview: str, channel: str, *, max_pixels: in
     image = open_picture(stream, max_pixels=max_pixels)
     if format == "jpeg" or channel == "rgb":
         image = image.convert("RGB")
-    return _encoded(image, format, quality=quality), f"image/{format}"
+    # Of the webp encoder's efforts 2 takes less than half the time of the usual 4, for files 2 % larger.
+    effort = {"method": 2} if format == "webp" else {}
+    return _encoded(image, format, quality=quality, **effort), f"image/{format}"
 
 
 def take_channel(stream: BinaryIO, channel: str, *, max_pixels: int) -> bytes:
