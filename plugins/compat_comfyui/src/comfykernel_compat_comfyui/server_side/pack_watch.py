@@ -73,9 +73,9 @@ class PackWatch:
         about = self._link.about()
         if about.get("changes_prompts"):
             request = await self._handled(request)
-        ids = [str(node.get("class_type")) for node in request.graph.values() if isinstance(node, dict)]
-        own = _classes_of_packs(self._kernel)
-        if wanted := sorted(own.intersection(ids)):
+        ids = {str(node.get("class_type")) for node in request.graph.values() if isinstance(node, dict)}
+        specs = self._kernel.node_specs()
+        if wanted := sorted(id for id in ids if id in specs and _is_of_a_pack(specs[id])):
             await self.refresh(wanted)
         return request
 
@@ -142,5 +142,5 @@ class PackWatch:
                     send(str(message["event"]), message["data"], message["client_id"])
 
 
-def _classes_of_packs(kernel: Kernel) -> set[str]:
-    return {id for id, spec in kernel.node_specs().items() if spec.python_module.startswith("custom_nodes.")}
+def _is_of_a_pack(spec: NodeSpec) -> bool:
+    return spec.python_module.startswith("custom_nodes.")
