@@ -143,7 +143,7 @@ def _placed(condition: Conditioning, levels: NoiseLevels, height: int, width: in
         mask = fitted_mask(condition.mask, height, width)[:, 0]
         if condition.mask_bounds:
             area = _clipped(_bounds(mask), height, width)
-    start, end = condition.start_percent, condition.end_percent
+    start, end = _range(condition)
     return PlacedCondition(
         condition,
         area,
@@ -151,6 +151,34 @@ def _placed(condition: Conditioning, levels: NoiseLevels, height: int, width: in
         None if start is None else levels.percent_to_sigma(start),
         None if end is None else levels.percent_to_sigma(end),
     )
+
+
+def _range(condition: Conditioning) -> tuple[float | None, float | None]:
+    """The part of a run in which a condition acts, 0..1."""
+    start, end = condition.start_percent, condition.end_percent
+    if condition.text_range is None:
+        return start, end
+    first, last = condition.text_range
+    return max(first, start or 0.0), last if end is None else min(last, end)
+
+
+def active_weights(
+    conditions: Sequence[PlacedCondition], x: Tensor, sigma: float
+) -> list[tuple[PlacedCondition, Tensor]]:
+    """The conditions of a side that act at a noise level, each with its weight in its area.
+
+    Default conditions get what the others leave of the full weight; where that is nothing, they are left out.
+    """
+    active = [each for each in conditions if each.is_active(sigma)]
+    weighted = [(each, each.weight(x)) for each in active if not each.condition.default]
+    defaults = [each for each in active if each.condition.default]
+    if defaults:
+        left = torch.ones_like(x)
+        for each, weight in weighted:
+            each.crop(left).sub_(weight)
+        left = left.clamp(min=0.0)
+        weighted += [(each, each.crop(left)) for each in defaults if bool(left.any())]
+    return weighted
 
 
 def _clipped(area: Rectangle, height: int, width: int) -> Rectangle:

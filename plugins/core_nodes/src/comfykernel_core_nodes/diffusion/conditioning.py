@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.control import AppliedControl, Attachment
+
+if TYPE_CHECKING:
+    from comfykernel_core_nodes.diffusion.condition_hooks import WeightHook
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,12 @@ class Conditioning:
     """compute inside the mask's bounding box only"""
     start_percent: float | None = None
     end_percent: float | None = None
+    text_range: tuple[float, float] | None = None
+    """the part of the run, 0..1, that its text was encoded for; it acts only where this and the other range overlap"""
+    default: bool = False
+    """acts where no other condition of its side does, with what they leave of the full weight"""
+    hooks: tuple[WeightHook, ...] = ()
+    """patches of the network's weights that hold for this condition"""
     controls: tuple[AppliedControl, ...] = ()
     """control networks that act on this condition, their residuals added up"""
     attachments: tuple[Attachment, ...] = ()

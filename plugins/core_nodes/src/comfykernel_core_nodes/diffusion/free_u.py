@@ -67,4 +67,5 @@ def scaled_low_frequencies(x: Tensor, radius: int, factor: float) -> Tensor:
     spectrum = torch.fft.fftshift(torch.fft.fft2(x.float()), dim=(-2, -1))
     scale = torch.ones(height, width, device=x.device)
     scale[height // 2 - radius : height // 2 + radius, width // 2 - radius : width // 2 + radius] = factor
-    return torch.fft.ifft2(torch.fft.ifftshift(spectrum * scale, dim=(-2, -1))).real.to(x.dtype)
+    filtered: Tensor = torch.fft.ifft2(torch.fft.ifftshift(spectrum * scale, dim=(-2, -1))).real
+    return filtered.to(x.dtype)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.condition_areas import PlacedCondition, fitted_mask, place_conditions
+from comfykernel_core_nodes.diffusion.condition_hooks import HookedNetwork
 from comfykernel_core_nodes.diffusion.conditioning import Conditioning, Conditions
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
 from comfykernel_core_nodes.diffusion.errors import CheckpointError, LatentShapeError
@@ -170,13 +171,16 @@ def sample_guided(
         def read_side(condition: Conditioning, side: int) -> Mapping[str, NetworkInput]:
             return read(condition, first + side)
 
-        return place_conditions(conditions, model.sampling.levels, *latent.shape[2:], read_side)
+        height, width = latent.shape[-2:]
+        return place_conditions(conditions, model.sampling.levels, height, width, read_side)
 
     with torch.inference_mode():
         read = read_inputs(model, noise, clean, mask, seed)
         placed_sides = placed(sides)
-        stages = stages_of(model.guidance, GuidedRun(model, sigmas, lambda more: placed([more], len(sides))[0]))
-        call = NetworkCall(model.ready(memory), memory)
+        run = GuidedRun(model, sigmas, lambda more: placed([more], len(sides))[0])
+        stages = stages_of(model.guidance, run)
+        runnable = model.ready(memory)
+        call = HookedNetwork(NetworkCall(runnable, memory), runnable.network, run, memory)
         denoiser: Denoiser = GuidedDenoiser(call, placed_sides, scale, guide=guide, stages=stages, check=check)
         if model.denoiser is not None:
             negative = placed_sides[1] if len(sides) > 1 else []

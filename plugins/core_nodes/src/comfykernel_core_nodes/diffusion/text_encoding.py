@@ -31,6 +31,14 @@ class TextPart:
     reader: PromptReader
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TextStage:
+    """Text models as hooks change them, for a part of the run (start, end) in 0..1, or for all of it."""
+
+    range: tuple[float, float] | None
+    parts: Mapping[str, TextPart]
+
+
 @dataclass(frozen=True, eq=False)
 class TextEncoder:
     """An immutable handle of the text models of a family.
@@ -43,6 +51,10 @@ class TextEncoder:
     last_layer: int | None = None
     options: Mapping[str, int] = field(default_factory=dict)
     """paddings, as `t5xxl_min_length`"""
+    stages: tuple[TextStage, ...] = ()
+    """where hooks change the models: a prompt is encoded once for each"""
+    carried: Mapping[str, object] = field(default_factory=dict)
+    """values of the conditions that are encoded, by their names in `Conditioning`"""
 
     def with_last_layer(self, stop_at: int) -> TextEncoder:
         """Models that stop at a layer counted from the end; beyond the first layer they do not stop."""
@@ -54,11 +66,8 @@ class TextEncoder:
 
     def with_patches(self, patches: Mapping[str, Mapping[str, WeightPatch]]) -> TextEncoder:
         """Models with one more patch on each named weight: part -> name as in the part's network -> patch."""
-        changed = {
-            name: replace(part, weights=part.weights.with_patches(patches[name])) if patches.get(name) else part
-            for name, part in self.parts.items()
-        }
-        return replace(self, parts=changed)
+        stages = tuple(replace(stage, parts=_patched(stage.parts, patches)) for stage in self.stages)
+        return replace(self, parts=_patched(self.parts, patches), stages=stages)
 
     def tokenize(self, text: str, *, embeddings: EmbeddingRows | None = None, weighted: bool = True) -> Tokens:
         """Chunks of a prompt for every part; `weighted` says whether parentheses weigh."""
@@ -72,11 +81,22 @@ class TextEncoder:
                 tokens[name] = reader.tokenize(text, embeddings=embeddings)
         return tokens
 
-    def encode(self, tokens: Tokens, *, memory: ModelMemory | None = None, projected: bool = True) -> TextEncoding:
-        """Encode chunks of every part; `projected` says whether pooled vectors pass their projection."""
+    def encode(
+        self,
+        tokens: Tokens,
+        *,
+        memory: ModelMemory | None = None,
+        projected: bool = True,
+        stage: TextStage | None = None,
+    ) -> TextEncoding:
+        """Encode chunks of every part; `projected` says whether pooled vectors pass their projection.
+
+        stage: one of `stages`, by default the first, where there are any.
+        """
         memory = memory or default_memory()
         encodings: dict[str, TextEncoding] = {}
-        for name, part in self.parts.items():
+        chosen = stage or next(iter(self.stages), None)
+        for name, part in (self.parts if chosen is None else chosen.parts).items():
             if name not in tokens:
                 continue
             reader = part.reader
@@ -85,6 +105,13 @@ class TextEncoder:
             network = memory.module(part.weights, Part.TEXT)
             encodings[name] = reader.encode(network, tokens[name], last_layer=self.last_layer)
         return self.combine(encodings)
+
+
+def _patched(parts: Mapping[str, TextPart], patches: Mapping[str, Mapping[str, WeightPatch]]) -> Mapping[str, TextPart]:
+    return {
+        name: replace(part, weights=part.weights.with_patches(patches[name])) if patches.get(name) else part
+        for name, part in parts.items()
+    }
 
 
 def encode_prompt(
@@ -97,9 +124,18 @@ def encode_prompt(
 def encode_tokens(
     clip: TextEncoder, tokens: Tokens, *, extra: Mapping[str, object] | None = None, memory: ModelMemory | None = None
 ) -> list[Conditioning]:
-    """The condition for chunks of tokens; `extra` is what the condition carries besides, such as `width`."""
-    encoding = clip.encode(tokens, memory=memory)
-    return [Conditioning(encoding.hidden, encoding.pooled, extra=dict(extra or {}))]
+    """The condition for chunks of tokens; `extra` is what the condition carries besides, such as `width`.
+
+    Text models that change over the run give one condition for each part of it.
+    """
+    encoded: list[Conditioning] = []
+    for stage in clip.stages or (None,):
+        hidden, pooled = clip.encode(tokens, memory=memory, stage=stage)
+        condition = Conditioning(
+            hidden, pooled, text_range=None if stage is None else stage.range, extra={**(extra or {})}
+        )
+        encoded.append(condition.with_changes(**clip.carried))
+    return encoded
 
 
 def embedding_rows(lookup: EmbeddingLookup | None) -> EmbeddingRows | None:

@@ -8,15 +8,29 @@ from .conditioning import areas, mixing, prompts, texts_of_families, texts_of_pa
 from .control import control_nets, gligen
 from .editing import film_latents, inpainting, novel_views, references, stable_cascade, upscaling
 from .guidance import combining, operations, perpendicular, scales, soft_masks, step_caches, weakened
-from .image import batches, canny, filters, load, morphology, quantization, save, sizes, stitching, transform
+from .hooks import conditions, creation, scheduling
+from .image import (
+    batches,
+    canny,
+    comparison,
+    filters,
+    load,
+    morphology,
+    quantization,
+    resize_modes,
+    save,
+    sizes,
+    stitching,
+    transform,
+)
 from .latent import arithmetic, empty, files, joining, pixels, shapes, tiled, turning
 from .loaders import checkpoints
-from .logic import choices, preview, primitives
+from .logic import choices, lists, math_expression, preview, primitives
 from .mask import channels, compositing, editing, pasting
 from .model_patches import attention, hypernetworks, unet_features
 from .model_sampling import flows, parametrisations
 from .sampling import custom, guiders, ksampler, noise, published_schedulers, samplers, schedulers, sigmas
-from .text import patterns, strings, structured
+from .text import patterns, saving, strings, structured
 from .vision import encoders, styles
 
 MODULES = (
@@ -24,7 +38,7 @@ MODULES = (
     areas, mixing, texts_of_parts, texts_of_families,
     pixels, shapes,
     transform, load, save, channels,
-    hypernetworks, unet_features, attention,
+    hypernetworks, unet_features, attention, creation, scheduling, conditions,
     batches, sizes, stitching, filters, quantization, morphology, canny, compositing, pasting, editing,
     arithmetic, joining, turning,
     control_nets, gligen, encoders, styles, inpainting, references, upscaling, novel_views, stable_cascade,
@@ -32,6 +46,7 @@ MODULES = (
     strings, patterns, structured, primitives, preview, choices,
     combining, scales, perpendicular, weakened, soft_masks, step_caches, operations,
     schedulers, published_schedulers, sigmas, samplers, noise, guiders, custom, parametrisations, flows,
+    comparison, resize_modes, lists, math_expression, saving,
 )  # fmt: skip
 """In the order in which clients list the nodes."""
 

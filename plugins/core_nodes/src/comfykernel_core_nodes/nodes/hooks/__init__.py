@@ -1,0 +1,1 @@
+"""Nodes for hooks: patches of weights that hold for single conditions, with strengths over the run."""
