@@ -1,4 +1,4 @@
-"""From image tensors to encoded files: PNG with text chunks, animated WebP."""
+"""From image tensors to encoded files: PNG with text chunks, animated PNG and WebP."""
 
 from __future__ import annotations
 
@@ -54,6 +54,25 @@ def _check_keyword(keyword: str) -> None:
             f"{keyword[:LONGEST_KEYWORD]!r} can't be stored in a PNG.", type="invalid_metadata_key",
             hint=f"Members of extra_pnginfo are named by 1 to {LONGEST_KEYWORD} printable Latin-1 characters.",
         )  # fmt: skip
+
+
+def encode_apng(images: Tensor, texts: Mapping[str, Json], *, fps: float, compress_level: int) -> bytes:
+    """Images [frame, height, width, channel] as one animated PNG; the texts follow in ``comf`` chunks, ``NAME\\0JSON``.
+
+    Raises:
+        BadInput: a name of ``texts`` can't be the keyword of a chunk.
+    """
+    info = PngInfo()
+    for keyword, value in texts.items():
+        _check_keyword(keyword)
+        info.add(b"comf", keyword.encode("latin-1") + b"\0" + json.dumps(value).encode(), after_idat=True)
+    first, *others = [to_picture(image) for image in images]
+    buffer = io.BytesIO()
+    first.save(
+        buffer, "PNG", save_all=True, append_images=others, duration=int(1000.0 / fps),
+        pnginfo=info, compress_level=compress_level,
+    )  # fmt: skip
+    return buffer.getvalue()
 
 
 def encode_webp(

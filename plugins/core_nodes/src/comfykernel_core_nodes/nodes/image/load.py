@@ -5,16 +5,29 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Final
 
-from comfykernel_core_nodes.nodes.declare import core_node
+from comfykernel_core_nodes.nodes.declare import core_node, extra_node
 from comfykernel_core_nodes.nodes.image.decoding import decode_image, decode_mask
+from comfykernel_core_nodes.nodes.sockets import MAX_SIDE
 from comfykernel_sdk.context import NodeContext, current_context
 from comfykernel_sdk.errors import BadInput
-from comfykernel_sdk.sockets import Choice, File, Image, Mask
+from comfykernel_sdk.json_types import JsonObject
+from comfykernel_sdk.sockets import Choice, File, Image, Int, Mask, Socket, Toggle
 
 HASHED_AT_ONCE: Final = 1 << 20
 """Bytes of a file in memory while it is hashed."""
 
 MASK_CHANNELS: Final = ("alpha", "red", "green", "blue")
+
+OUTPUT_FILES: Final[JsonObject] = {
+    "image_upload": True,
+    "image_folder": "output",
+    "remote": {"route": "/internal/files/output", "refresh_button": True, "control_after_refresh": "first"},
+}
+"""Lets the page ask for the names of saved images by itself."""
+
+CaptureSide = Annotated[int, Int(default=0, min=0, max=MAX_SIDE, step=1)]
+
+webcam_node = extra_node("nodes_webcam")
 
 
 def content_hash(image: str) -> str:
@@ -68,3 +81,39 @@ def load_image_mask(
     limit = context.settings.execution.max_image_pixels
     with context.files.open(context.files.parse(image)) as file:
         return decode_mask(file, image, channel, max_pixels=limit)
+
+
+@core_node(
+    "LoadImageOutput", category="image", display_name="Load Image (from Outputs)", experimental=True,
+    fingerprint=content_hash, validate=check_image_exists,
+)  # fmt: skip
+def load_image_output(
+    context: NodeContext, image: Annotated[str, Socket("COMBO", options=OUTPUT_FILES)]
+) -> tuple[Image, Mask]:
+    """Read an image of the output folder, as LoadImage does with those of the input folder.
+
+    Raises:
+        BadInput: the file is no image, or it is damaged.
+        TooLarge: it has more pixels than the settings allow.
+    """
+    return load_image(context, image)
+
+
+@webcam_node(
+    "WebcamCapture", category="image", display_name="Webcam Capture", fingerprint=content_hash,
+    validate=check_image_exists,
+)  # fmt: skip
+def webcam_capture(
+    context: NodeContext,
+    image: Annotated[str, Socket("WEBCAM", bare=False)],
+    width: CaptureSide,
+    height: CaptureSide,
+    capture_on_queue: Annotated[bool, Toggle(default=True)],
+) -> Image:
+    """Read the picture that the page took with a camera and uploaded; the other inputs are the page's settings.
+
+    Raises:
+        BadInput: the file is no image, or it is damaged.
+        TooLarge: it has more pixels than the settings allow.
+    """
+    return load_image(context, image)[0]

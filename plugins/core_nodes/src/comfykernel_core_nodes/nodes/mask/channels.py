@@ -7,9 +7,12 @@ from typing import Annotated, Final
 import torch
 
 from comfykernel_core_nodes.nodes.declare import extra_node
+from comfykernel_core_nodes.nodes.image.saved_files import PREVIEW_COMPRESSION, save_png, temporary_prefix, texts_of
 from comfykernel_core_nodes.nodes.sockets import Side
+from comfykernel_sdk.context import NodeContext
 from comfykernel_sdk.errors import BadInput
-from comfykernel_sdk.sockets import Choice, Float, Image, Mask
+from comfykernel_sdk.nodes import Result
+from comfykernel_sdk.sockets import Choice, ExtraPngInfo, Float, Image, Mask, PromptGraph
 
 mask_node = extra_node("nodes_mask")
 
@@ -44,3 +47,13 @@ def image_to_mask(image: Image, channel: Annotated[str, Choice(*CHANNELS, bare=T
             type="missing_channel", hint="Take red, green or blue, or load the mask with LoadImageMask.",
         )  # fmt: skip
     return image[..., index]
+
+
+@mask_node("MaskPreview", category="mask", output_node=True)
+def mask_preview(
+    context: NodeContext, mask: Mask, prompt: PromptGraph = None, extra_pnginfo: ExtraPngInfo = None
+) -> Result[None]:
+    """Show masks as grey images without keeping them: they are written to the temporary folder."""
+    texts = texts_of(context, prompt, extra_pnginfo)
+    saved = save_png(context, mask_to_image(mask), temporary_prefix(), "temp", texts, PREVIEW_COMPRESSION)
+    return Result(ui={"images": saved})
