@@ -1,22 +1,21 @@
 """Hooks on conditions: patches of weights that hold for the conditions that carry them, with strengths over the run.
 
-The network is shared by all: for the passes of conditions with hooks the patched tensors take the place of its own, and
-the own ones return afterwards, the same objects as before. Patched tensors are kept as long as their strength acts.
+The model's own network is never changed: passes of conditions with hooks use one that has the patched tensors besides
+and shares all others with it. Patched tensors are kept as long as their strength acts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.conditioning import Conditioning
-from comfykernel_core_nodes.diffusion.guidance.predictions import Batch, ModelCall
+from comfykernel_core_nodes.diffusion.diffusion_model import RunnableModel
+from comfykernel_core_nodes.diffusion.guidance.predictions import Batch, NetworkCall
 from comfykernel_core_nodes.diffusion.guidance.stages import GuidedRun
 from comfykernel_core_nodes.diffusion.keyframes import Keyframes, StrengthOverRun, strength_ranges
 from comfykernel_core_nodes.diffusion.memory import ModelMemory
@@ -64,23 +63,26 @@ def with_hooks(conditions: Sequence[Conditioning], hooks: ConditionHooks) -> lis
 
 
 class HookedNetwork:
-    """A network whose weights are patched in the passes of conditions that carry hooks, for one run."""
+    """A network with patched weights in the passes of conditions that carry hooks, for one run.
 
-    def __init__(self, call: ModelCall, network: nn.Module, run: GuidedRun, memory: ModelMemory) -> None:
-        self._call = call
-        self._network = network
+    The owner of memory keeps a network for each group of hooks at its strengths of the moment; it has tensors of its
+    own for what is patched and shares all others.
+    """
+
+    def __init__(self, runnable: RunnableModel, run: GuidedRun, memory: ModelMemory) -> None:
+        self._runnable = runnable
         self._run = run
         self._memory = memory
         self._strengths: dict[int, StrengthOverRun] = {}
-        self._patched: dict[ConditionHooks, tuple[tuple[float, ...], dict[str, Tensor]]] = {}
+        self._patched: dict[ConditionHooks, tuple[tuple[float, ...], Weights[nn.Module]]] = {}
 
     def __call__(self, batch: Batch) -> Tensor:
-        hooks: ConditionHooks = batch.conditions[0].condition.hooks
-        if not hooks:
-            return self._call(batch)
-        strengths = tuple(self._strength(hook, float(batch.sigma[0])) for hook in hooks)
-        with replaced(self._network, self._tensors(hooks, strengths)):
-            return self._call(batch)
+        hooks = batch.conditions[0].condition.hooks
+        runnable = self._runnable
+        if hooks:
+            weights = self._weights(hooks, tuple(self._strength(hook, float(batch.sigma[0])) for hook in hooks))
+            runnable = self._run.model.ready(self._memory, weights=weights)
+        return NetworkCall(runnable, self._memory)(batch)
 
     def _strength(self, hook: WeightHook, sigma: float) -> float:
         # By identity: hooks that were given their keyframes together move on together.
@@ -90,49 +92,25 @@ class HookedNetwork:
             self._strengths[key] = StrengthOverRun(hook.keyframes, self._run.sigma_at, first)
         return hook.strength_model * self._strengths[key].at(sigma)
 
-    def _tensors(self, hooks: ConditionHooks, strengths: tuple[float, ...]) -> dict[str, Tensor]:
+    def _weights(self, hooks: ConditionHooks, strengths: tuple[float, ...]) -> Weights[nn.Module]:
+        if not any(strengths):
+            return self._run.model.weights
         known = self._patched.get(hooks)
-        if known is not None and known[0] == strengths:
-            return known[1]
-        # What another strength needed goes first: two of them never take memory at once.
-        self._patched.pop(hooks, None)
-        tensors = patched_tensors(self._run.model.weights, self._network, hooks, strengths)
-        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-        if self._memory.loaded_bytes() + self._kept_bytes() + size <= self._memory.limit_bytes():
-            self._patched[hooks] = (strengths, tensors)
-        return tensors
-
-    def _kept_bytes(self) -> int:
-        kept = [tensor for _, tensors in self._patched.values() for tensor in tensors.values()]
-        return sum(tensor.numel() * tensor.element_size() for tensor in kept)
+        if known is None or known[0] != strengths:
+            # The network of another strength goes first: nobody asks for weights that nobody holds.
+            self._patched.pop(hooks, None)
+            known = self._patched[hooks] = (strengths, patched_weights(self._run.model.weights, hooks, strengths))
+        return known[1]
 
 
-def patched_tensors(
-    weights: Weights[nn.Module], network: nn.Module, hooks: ConditionHooks, strengths: Sequence[float]
-) -> dict[str, Tensor]:
-    """The tensors that hooks change, in the place and precision of the network's own; nothing is changed in place."""
-    names: set[str] = set()
+def patched_weights(
+    weights: Weights[nn.Module], hooks: ConditionHooks, strengths: Sequence[float]
+) -> Weights[nn.Module]:
+    """The weights with the patches of hooks over their own; the given ones stay as they are."""
     for hook, strength in zip(hooks, strengths, strict=True):
-        patches = hook.source.model_patches(weights, strength) if strength else {}
-        names.update(patches)
-        weights = weights.with_patches(patches)
-    own = dict(network.named_parameters())
-    with torch.inference_mode(mode=False), torch.no_grad():
-        return {name: weights.patched(name, own[name].device, own[name].dtype) for name in names if name in own}
-
-
-@contextmanager
-def replaced(network: nn.Module, tensors: Mapping[str, Tensor]) -> Iterator[None]:
-    """A network with other tensors in place of some of its own, which return at the end as they were."""
-    places = [(network.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]) for name in tensors]
-    own = [getattr(module, name) for module, name in places]
-    try:
-        for (module, name), tensor in zip(places, tensors.values(), strict=True):
-            setattr(module, name, nn.Parameter(tensor, requires_grad=False))
-        yield
-    finally:
-        for (module, name), parameter in zip(places, own, strict=True):
-            setattr(module, name, parameter)
+        if strength:
+            weights = weights.with_patches(hook.source.model_patches(weights, strength))
+    return weights
 
 
 def with_text_hooks(clip: TextEncoder, hooks: ConditionHooks, *, scheduled: bool, on_conditions: bool) -> TextEncoder:

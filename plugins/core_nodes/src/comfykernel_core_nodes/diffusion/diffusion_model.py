@@ -30,6 +30,8 @@ class DiffusionModel:
     hooks: Hooks = field(default_factory=Hooks)
     guidance: tuple[Guidance, ...] = ()
     """what acts on the predictions of a run, in order"""
+    prepare: Callable[[nn.Module], None] | None = None
+    """done to the network whenever it was loaded; a second time it must change nothing"""
     denoiser: Callable[..., Any] | None = None
     """makes the denoiser of a run from (call, positive, negative, scale, check=), in place of `GuidedDenoiser`"""
 
@@ -53,10 +55,17 @@ class DiffusionModel:
         """A model whose runs are guided by a denoiser of another kind."""
         return replace(self, denoiser=denoiser)
 
-    def ready(self, memory: ModelMemory | None = None) -> RunnableModel:
-        """The model on its device."""
+    def with_preparation(self, prepare: Callable[[nn.Module], None]) -> DiffusionModel:
+        """A model whose network is prepared before it runs, such as compiled; that of this model stays as it is."""
+        return replace(self, weights=replace(self.weights), prepare=prepare)
+
+    def ready(self, memory: ModelMemory | None = None, *, weights: Weights[nn.Module] | None = None) -> RunnableModel:
+        """The model on its device; weights: other ones of the same network."""
         memory = memory or default_memory()
-        return RunnableModel(memory.module(self.weights, Part.DIFFUSION), self.sampling, self.hooks)
+        network = memory.module(weights or self.weights, Part.DIFFUSION)
+        if self.prepare is not None:
+            self.prepare(network)
+        return RunnableModel(network, self.sampling, self.hooks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,7 +256,9 @@ class Flux(FluxBase):
         extra, extra_places = reference_tokens(references, x, len(x), reference_method)
         image = self.img_in(torch.cat([image, *extra], dim=1))
         text = self.txt_in(context)
-        positions = torch.cat([places.new_zeros(text.shape[1], 3), places, *extra_places])
+        site = Site("positions", 0, call=hooks.call)
+        seen = [hooks.changed(Point.POSITIONS, each, site) for each in (places, *extra_places)]
+        positions = torch.cat([places.new_zeros(text.shape[1], 3), *seen])
         vector = self.vector(timesteps, y, guidance, x.dtype)
         rotation = self.rotation(positions)
         bias = None if attention_bias is None else spread_bias(attention_bias.to(x.dtype), image.shape[1])

@@ -52,8 +52,8 @@ class Point(StrEnum):
     NETWORK = "network"
     """(run, x, site) -> output: around the whole network; x as the network sees it"""
     POSITIONS = "positions"
-    """(positions, site) -> positions: [rows, columns, 3], index, row and column of the patches of one picture, where
-    a network turns them into rotations"""
+    """(positions, site) -> positions: [tokens, 3], index, row and column of the patches of one picture, where a network
+    turns them into rotations"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ from comfykernel_core_nodes.diffusion.guidance import (
     Guide,
     GuidedDenoiser,
     GuidedRun,
-    NetworkCall,
     classifier_free,
     stages_of,
 )
@@ -179,8 +178,7 @@ def sample_guided(
         placed_sides = placed(sides)
         run = GuidedRun(model, sigmas, lambda more: placed([more], len(sides))[0])
         stages = stages_of(model.guidance, run)
-        runnable = model.ready(memory)
-        call = HookedNetwork(NetworkCall(runnable, memory), runnable.network, run, memory)
+        call = HookedNetwork(model.ready(memory), run, memory)
         denoiser: Denoiser = GuidedDenoiser(call, placed_sides, scale, guide=guide, stages=stages, check=check)
         if model.denoiser is not None:
             negative = placed_sides[1] if len(sides) > 1 else []

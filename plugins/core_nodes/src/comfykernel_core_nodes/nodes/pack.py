@@ -24,10 +24,10 @@ from .image import (
     transform,
 )
 from .latent import arithmetic, empty, files, joining, pixels, shapes, tiled, turning
-from .loaders import checkpoints
+from .loaders import checkpoint_forms, checkpoints, parts
 from .logic import choices, lists, math_expression, preview, primitives
 from .mask import channels, compositing, editing, pasting
-from .model_patches import attention, hypernetworks, unet_features
+from .model_patches import attention, compilation, hypernetworks, positions, unet_features
 from .model_sampling import flows, parametrisations
 from .sampling import custom, guiders, ksampler, noise, published_schedulers, samplers, schedulers, sigmas
 from .text import patterns, saving, strings, structured
@@ -35,10 +35,11 @@ from .vision import encoders, styles
 
 MODULES = (
     checkpoints, prompts, ksampler,
+    checkpoint_forms, parts,
     areas, mixing, texts_of_parts, texts_of_families,
     pixels, shapes,
     transform, load, save, channels,
-    hypernetworks, unet_features, attention, creation, scheduling, conditions,
+    hypernetworks, unet_features, attention, compilation, positions, creation, scheduling, conditions,
     batches, sizes, stitching, filters, quantization, morphology, canny, compositing, pasting, editing,
     arithmetic, joining, turning,
     control_nets, gligen, encoders, styles, inpainting, references, upscaling, novel_views, stable_cascade,
