@@ -129,10 +129,9 @@ def test_what_does_not_belong_together_is_told(run: Any, seen: Any) -> None:
         applied(run, seen, Conditioning(torch.zeros(1, 3, 24)), name="wider")
     with pytest.raises(BadInput, match="tokens of width 24, the text's have 77"):
         applied(run, seen, Conditioning(torch.zeros(1, 3, 77)))
+    models = run.base / "models"
+    (models / "clip_vision/redux.safetensors").symlink_to(models / "style_models/redux.safetensors")
     with pytest.raises(ModelFileError, match=r"redux\.safetensors: holds no image encoder; it is a style model"):
-        (run.base / "models/clip_vision/redux.safetensors").symlink_to(
-            run.base / "models/style_models/redux.safetensors"
-        )
         run.node("CLIPVisionLoader", clip_name="redux.safetensors")
 
 
@@ -144,11 +143,8 @@ def test_pictures_for_unclip_add_up(run: Any, seen: Any) -> None:
     assert same is plain
     twice = plain
     for _ in range(2):
-        once, twice = (
-            twice,
-            run.node(
-                "unCLIPConditioning", conditioning=twice, clip_vision_output=seen, strength=0.5, noise_augmentation=0.1
-            ),
+        twice = run.node(
+            "unCLIPConditioning", conditioning=twice, clip_vision_output=seen, strength=0.5, noise_augmentation=0.1
         )
     pictures = twice[0].extra["unclip_conditioning"]
     assert [(tuple(each.embeds.shape), each.strength, each.noise_augmentation) for each in pictures] == [
