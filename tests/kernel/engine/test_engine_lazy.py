@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from comfykernel_sdk.graph import Graph
-from comfykernel_sdk.nodes import Result, node
+from comfykernel_sdk.nodes import Blocker, Result, node
 from comfykernel_sdk.sockets import AnyValue, Socket
 from comfykernel_sdk.testing import GraphRun, run_graph
 
@@ -115,3 +115,19 @@ def test_a_check_that_fails_is_a_failure_of_the_node() -> None:
     result = run_graph(graph, nodes=[echo, Bad])
     assert result.error is not None
     assert (result.error.node_id, result.error.exception_type) == ("2", "KeyError")
+
+
+def test_a_lazy_input_that_nobody_asked_for_does_not_count_though_it_is_known() -> None:
+    """Else it would hang on what else a prompt runs, and on the cache, whether a blocker behind it stops the node."""
+
+    @node("Block", output_node=True)
+    def block(value: str) -> str:
+        return Blocker(value)  # type: ignore[return-value]
+
+    graph: Graph = {
+        "block": {"class_type": "Block", "inputs": {"value": "stopped"}},
+        "if": {"class_type": "If", "inputs": {"a": "A", "b": ["block", 0], "which": True}},
+        "show": {"class_type": "Show", "inputs": {"value": ["if", 0]}},
+    }
+    run = run_graph(graph, nodes=[echo, show, If, block], outputs=["block", "show"])
+    assert (run.status, run.ui["show"]) == ("done", {"text": ["A"]})

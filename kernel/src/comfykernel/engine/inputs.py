@@ -11,14 +11,14 @@ from .plain_data import plain_copy
 from .run_graph import GraphError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from .run_graph import Vertex
     from .values import Values
 
 
 def gather_inputs(services: RunServices, vertex: Vertex, values: Values) -> dict[str, list[object]]:
-    """The inputs of a node, each a list of values; lazy ones that are not known are ``[None]``.
+    """The inputs of a node, each a list of values; lazy ones that it has not asked for are ``[None]``, known or not.
 
     Raises:
         GraphError: a link points to an output that the node at its other end does not have.
@@ -26,7 +26,7 @@ def gather_inputs(services: RunServices, vertex: Vertex, values: Values) -> dict
     inputs = dict(vertex.constants)
     lazy = vertex.node_class.lazy
     for name, source, index in vertex.links:
-        if name in lazy and source not in values:
+        if name in lazy and name not in vertex.asked:
             inputs[name] = [None]
             continue
         outputs = values[source]
@@ -50,16 +50,16 @@ def _hidden(services: RunServices, vertex: Vertex, kind: str) -> object:
     )
 
 
-def missing_lazy_inputs(vertex: Vertex, values: Values) -> dict[str, str]:
-    """Lazy inputs whose value is not known -> the node that would give it."""
-    lazy = vertex.node_class.lazy
-    return {name: source for name, source, _ in vertex.links if name in lazy and source not in values}
+def missing_lazy_inputs(vertex: Vertex) -> dict[str, str]:
+    """Lazy inputs that a node has not asked for -> the node that would give them."""
+    lazy, asked = vertex.node_class.lazy, vertex.asked
+    return {name: source for name, source, _ in vertex.links if name in lazy and name not in asked}
 
 
-async def wanted_sources(
-    services: RunServices, vertex: Vertex, instance: object, inputs: dict[str, list[object]], missing: dict[str, str]
+async def wanted_inputs(
+    services: RunServices, vertex: Vertex, instance: object, inputs: dict[str, list[object]], missing: Container[str]
 ) -> list[str]:
-    """Ask a node which of its missing lazy inputs it needs now; the nodes that give them."""
+    """Ask a node which of its missing lazy inputs it needs now; their names."""
     node_class = vertex.node_class
     check, takes, as_lists = node_class.definition.check_lazy, node_class.lazy_takes, node_class.spec.input_is_list
     assert check is not None
@@ -70,5 +70,5 @@ async def wanted_sources(
             with current_node(RunContext(services, vertex.place)):
                 answer = check(instance, **arguments)
             names = cast("Iterable[str] | None", await answer if isawaitable(answer) else answer)
-            wanted.update((missing[name], None) for name in names or () if name in missing)
+            wanted.update((name, None) for name in names or () if name in missing)
     return list(wanted)

@@ -19,7 +19,7 @@ from .calls import Arguments, Returned, blocked, blocker_among, merge_outputs, m
 from .context import RunContext, RunServices
 from .coroutines import Coroutines
 from .failures import block_event, failure_event, shown_inputs
-from .inputs import gather_inputs, missing_lazy_inputs, wanted_sources
+from .inputs import gather_inputs, missing_lazy_inputs, wanted_inputs
 from .report import meta_of
 from .run_graph import GraphError, Vertex
 from .schedule import Schedule
@@ -181,14 +181,17 @@ class PromptRun:
         self._end(vertex, entry.outputs)
 
     async def _waits_for_lazy_inputs(self, vertex: Vertex) -> bool:
-        """Ask a node for the lazy inputs that it needs now; tells whether it has to wait for some."""
-        missing = missing_lazy_inputs(vertex, self._values)
-        if not missing:
-            return False
-        self._inputs = gather_inputs(self._services, vertex, self._values)
-        instance = self._instances.of(vertex)
-        sources = await wanted_sources(self._services, vertex, instance, self._inputs, missing)
-        return bool(sources) and self._schedule.require(vertex.id, sources)
+        """Ask a node for the lazy inputs that it needs now, until it wants no more; tells whether it has to wait."""
+        while missing := missing_lazy_inputs(vertex):
+            self._inputs = gather_inputs(self._services, vertex, self._values)
+            instance = self._instances.of(vertex)
+            names = await wanted_inputs(self._services, vertex, instance, self._inputs, missing)
+            vertex.asked |= frozenset(names)
+            if not names:
+                return False
+            if self._schedule.require(vertex.id, dict.fromkeys(missing[name] for name in names)):
+                return True
+        return False
 
     def _call(self, vertex: Vertex) -> list[object]:
         """Call a node for all its items; coroutines are started as tasks."""

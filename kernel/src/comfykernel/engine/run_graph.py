@@ -28,7 +28,7 @@ class GraphError(ComfykernelError):
 class Vertex:
     """One node of a run. ``constants`` are ready one-item lists, ``links`` are ``(input, source id, output index)``."""
 
-    __slots__ = ("constants", "id", "links", "node_class", "parent", "place", "signature", "sources", "strong")
+    __slots__ = ("asked", "constants", "id", "links", "node_class", "parent", "place", "signature", "sources", "strong")
 
     def __init__(self, id: str, node: JsonObject, node_class: NodeClass, place: NodePlace) -> None:
         self.id = id
@@ -57,6 +57,8 @@ class Vertex:
                 self.constants[name] = [_unwrapped(value)]
         self.strong = tuple(sources)
         """Ids of the nodes that must have run before this one."""
+        self.asked: frozenset[str] = frozenset()
+        """Names of the lazy inputs that it has asked for."""
         self.sources = tuple(sources | lazy) if lazy else self.strong
         """The same with those that are only wanted when the node asks for them."""
 
