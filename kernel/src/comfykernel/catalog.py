@@ -208,7 +208,8 @@ class CatalogKeeper:
 def _choices(spec: InputSpec, source: Callable[[str, tuple[str, ...]], list[str]]) -> list[Json] | None:
     if spec.source is None:
         return spec.choices
-    return [*source(spec.source, tuple(spec.kinds)), *(spec.choices or [])]
+    found = source(spec.source, tuple(spec.kinds))
+    return [*found, *(choice for choice in spec.choices or [] if choice not in found)]
 
 
 def _kind(name: str) -> str:

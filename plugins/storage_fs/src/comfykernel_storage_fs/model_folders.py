@@ -12,7 +12,12 @@ WEIGHTS: Final = frozenset({".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensor
 
 ALL: Final[frozenset[str]] = frozenset()
 
-# Folder name -> (folders below the models folder, endings). A diffusers model is a folder: no file matches.
+WHOLE_FOLDERS: Final = frozenset({"folder"})
+"""In place of endings: models are folders with an index file, as diffusers lays them out."""
+
+FOLDER_INDEX: Final = "model_index.json"
+
+# Folder name -> (folders below the models folder, endings).
 _FOLDERS: Final[dict[str, tuple[tuple[str, ...], frozenset[str]]]] = {
     "checkpoints": (("checkpoints",), WEIGHTS),
     "configs": (("configs",), frozenset({".yaml"})),
@@ -23,7 +28,7 @@ _FOLDERS: Final[dict[str, tuple[tuple[str, ...], frozenset[str]]]] = {
     "clip_vision": (("clip_vision",), WEIGHTS),
     "style_models": (("style_models",), WEIGHTS),
     "embeddings": (("embeddings",), WEIGHTS),
-    "diffusers": (("diffusers",), frozenset({"folder"})),
+    "diffusers": (("diffusers",), WHOLE_FOLDERS),
     "vae_approx": (("vae_approx",), WEIGHTS),
     "controlnet": (("controlnet", "t2i_adapter"), WEIGHTS),
     "gligen": (("gligen",), WEIGHTS),

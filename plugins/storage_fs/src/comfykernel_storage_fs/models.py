@@ -11,7 +11,7 @@ from comfykernel_sdk.file_names import split_path
 from comfykernel_sdk.storage import ModelFile
 
 from .directory_listing import DirectoryListing
-from .model_folders import ALL, current_name
+from .model_folders import ALL, FOLDER_INDEX, WHOLE_FOLDERS, current_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,14 +41,21 @@ class _Folder:
         if self._places is None or any(changed for _, changed in listed):
             places: dict[str, int] = {}
             for index, (names, _) in enumerate(listed):
-                for name in names:
-                    if self._counts(name):
-                        places.setdefault(name, index)
+                for name in filter(None, map(self._model, names)):
+                    places.setdefault(name, index)
             self._places = dict(sorted(places.items()))
         return self._places
 
-    def _counts(self, name: str) -> bool:
-        return not self.extensions or os.path.splitext(name)[1].lower() in self.extensions
+    def _model(self, name: str) -> str:
+        """The model that a file is, or is the index of; empty when it is none."""
+        if self.extensions == WHOLE_FOLDERS:
+            folder, _, last = name.rpartition("/")
+            return folder if last == FOLDER_INDEX else ""
+        return name if not self.extensions or os.path.splitext(name)[1].lower() in self.extensions else ""
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path is that of a model."""
+        return (path / FOLDER_INDEX).is_file() if self.extensions == WHOLE_FOLDERS else path.is_file()
 
 
 class FolderModelStore:
@@ -99,9 +106,10 @@ class FolderModelStore:
         parts = split_path(name)
         if not parts:
             raise InvalidPath("The model name is empty.")
-        for listing in self._folder(folder).listings:
+        found = self._folder(folder)
+        for listing in found.listings:
             path = listing.root.joinpath(*parts)
-            if path.is_file():
+            if found.holds(path):
                 return path
         raise NotFound(
             f"There is no model {name!r} in {folder}.",

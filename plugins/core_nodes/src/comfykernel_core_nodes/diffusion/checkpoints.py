@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+import torch
 from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
-from comfykernel_core_nodes.diffusion.errors import CheckpointError
+from comfykernel_core_nodes.diffusion.errors import CheckpointError, UnknownFamily
 from comfykernel_core_nodes.diffusion.file_kinds import described
 from comfykernel_core_nodes.diffusion.image_codec import ImageCodec
 from comfykernel_core_nodes.diffusion.latent_formats import LatentFormat
@@ -34,8 +35,16 @@ CODEC_PREFIXES: Final = ("first_stage_model.", "vae.")
 # What nodes of the field call kinds of text encoders, as families; the first that finds its models in the files.
 TEXT_KINDS: Final = {
     "stable_diffusion": ("sdxl", "sd1", "sd2", "sdxl_refiner"),
-    "sdxl": ("sdxl",),
 }
+# What files each kind needs, for errors.
+TEXT_NEEDS: Final = {
+    "stable_diffusion": "a CLIP text model (CLIP-L, CLIP-G or CLIP-H)",
+    "sdxl": "CLIP-L and CLIP-G",
+    "sd3": "any of CLIP-L, CLIP-G and T5-XXL",
+    "flux": "CLIP-L and T5-XXL",
+}
+# Families without texts.
+CODEC_FAMILIES: Final = frozenset({"autoencoder_kl", "taesd"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +61,9 @@ class Checkpoint:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Open a checkpoint; weights are read when first used. Raises `CheckpointError`."""
     header = Header(open_weights(path))
-    family, plan = _diffusion_plan(header)
-    text = _asked(header, partial(family.text_plan, [header]))
-    codec = _codec_plan(header, CODEC_PREFIXES)
+    family, plan = find_diffusion_model(header)
+    text = plan_asked(header, partial(family.text_plan, [header]))
+    codec = find_codec(header, CODEC_PREFIXES)
     vision = vision_plan(header.below(VISION_PREFIX))
     return Checkpoint(
         diffusion_model(plan, family.name),
@@ -66,33 +75,38 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def load_diffusion_model(path: Path) -> DiffusionModel:
     """Open a diffusion model, alone in its file or inside a checkpoint. Raises `CheckpointError`."""
-    family, plan = _diffusion_plan(Header(open_weights(path)))
+    family, plan = find_diffusion_model(Header(open_weights(path)))
     return diffusion_model(plan, family.name)
 
 
 def load_text_encoder(paths: Sequence[Path], kind: str) -> TextEncoder:
     """Open the text models of a family from files of their own.
 
-    kind: a family's name, or one of the field's names for several (`stable_diffusion`). Raises `CheckpointError`.
+    kind: a family's name, or one of the field's names for several (`stable_diffusion`).
+
+    Raises:
+        UnknownFamily: no family of the kind is installed.
+        CheckpointError: the files hold no text models of the kind.
     """
-    headers = [Header(open_weights(path)) for path in paths]
-    wanted = TEXT_KINDS.get(kind, (kind,))
     families = {family.name: family for family in model_families()}
-    for name in wanted:
-        if name in families:
-            plan = _asked(headers[0], partial(families[name].text_plan, headers))
-            if plan is not None:
-                return text_encoder(plan)
+    wanted = [families[name] for name in TEXT_KINDS.get(kind, (kind,)) if name in families]
+    if not wanted:
+        raise UnknownFamily(kind, sorted({*TEXT_KINDS, *families} - CODEC_FAMILIES))
+    headers = [Header(open_weights(path)) for path in paths]
+    for family in wanted:
+        plan = plan_asked(headers[0], partial(family.text_plan, headers))
+        if plan is not None:
+            return text_encoder(plan)
     found = "; ".join(f"{header.file.path.name} is {described(header)}" for header in headers)
     message = f"holds no text models of the kind {kind!r}: {found}."
-    hint = "Choose the files that belong to the kind, or another kind."
+    hint = f"Needed: {TEXT_NEEDS[kind]}." if kind in TEXT_NEEDS else "Choose the files of the kind, or another kind."
     raise CheckpointError(paths[0], message, hint, type="unknown_model_family")
 
 
 def load_vae(path: Path) -> ImageCodec:
     """Open an autoencoder, alone in its file or inside a checkpoint. Raises `CheckpointError`."""
     header = Header(open_weights(path))
-    plan = _codec_plan(header, ("", *CODEC_PREFIXES))
+    plan = find_codec(header, ("", *CODEC_PREFIXES))
     if plan is None:
         message = f"holds no autoencoder; it is {described(header)}."
         raise CheckpointError(path, message, "Expected is a KL autoencoder or TAESD.", type="unknown_model_family")
@@ -145,6 +159,18 @@ def text_encoder(plan: TextPlan) -> TextEncoder:
     return TextEncoder(parts, plan.combine)
 
 
+def stored_as(model: DiffusionModel, dtype: torch.dtype) -> DiffusionModel:
+    """The model with weights of an 8-bit type; what is 8 bits wide already stays as it is."""
+    weights = model.weights
+    return replace(model, weights=replace(weights, source=weights.source.rounded(dtype)))
+
+
+def on_device(clip: TextEncoder, device: torch.device) -> TextEncoder:
+    """The text models, to run on a device of their own."""
+    parts = {name: replace(part, weights=replace(part.weights, device=device)) for name, part in clip.parts.items()}
+    return replace(clip, parts=parts)
+
+
 def known_reader(reader: PromptReader | str) -> PromptReader:
     """A reader by its name, or itself; raises KeyError."""
     return READERS[reader] if isinstance(reader, str) else reader
@@ -155,13 +181,14 @@ def image_codec(plan: CodecPlan) -> ImageCodec:
     return ImageCodec(planned_weights(plan.network), plan.channels, plan.downscale)
 
 
-def _diffusion_plan(header: Header) -> tuple[ModelFamily, DiffusionPlan]:
+def find_diffusion_model(header: Header) -> tuple[ModelFamily, DiffusionPlan]:
+    """The family and the plan of the diffusion model in a file; raises `CheckpointError`."""
     for prefix in DIFFUSION_PREFIXES:
         below = header.below(prefix)
         if not below.shapes:
             continue
         for family in model_families():
-            plan = _asked(below, partial(family.diffusion_plan, below))
+            plan = plan_asked(below, partial(family.diffusion_plan, below))
             if plan is not None:
                 return family, plan
     known = ", ".join(family.name for family in model_families())
@@ -169,17 +196,18 @@ def _diffusion_plan(header: Header) -> tuple[ModelFamily, DiffusionPlan]:
     raise CheckpointError(header.file.path, message, f"Known families: {known}.", type="unknown_model_family")
 
 
-def _codec_plan(header: Header, prefixes: Sequence[str]) -> CodecPlan | None:
+def find_codec(header: Header, prefixes: Sequence[str]) -> CodecPlan | None:
+    """The plan of the autoencoder below one of the prefixes of a file; None when there is none."""
     for prefix in prefixes:
         below = header.below(prefix)
         for family in model_families() if below.shapes else ():
-            plan = _asked(below, partial(family.codec_plan, below))
+            plan = plan_asked(below, partial(family.codec_plan, below))
             if plan is not None:
                 return plan
     return None
 
 
-def _asked(header: Header, ask: Callable[[], P]) -> P:
+def plan_asked(header: Header, ask: Callable[[], P]) -> P:
     """A family's answer; a tensor that it misses is told as an error of the file."""
     try:
         return ask()

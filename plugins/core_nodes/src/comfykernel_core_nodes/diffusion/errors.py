@@ -3,6 +3,7 @@
 DiffusionError
     UnknownSampler
     UnknownSchedule
+    UnknownFamily
     InvalidSchedule
     CheckpointError
     PromptError
@@ -48,6 +49,16 @@ class InvalidSchedule(DiffusionError, ValueError):
     """Raised when noise levels cannot be made from what was asked for, or cannot be sampled over."""
 
     type = "invalid_schedule"
+
+
+class UnknownFamily(DiffusionError, ValueError):
+    """Raised when no installed family has models of a kind."""
+
+    type = "unknown_model_family"
+
+    def __init__(self, kind: str, known: Sequence[str]) -> None:
+        hint = "A distribution that adds the family may be installed."
+        super().__init__(f"There are no text models of the kind {kind!r} here; there are: {', '.join(known)}.", hint)
 
 
 class CheckpointError(DiffusionError):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.model_header import rearranged, stacked
-from comfykernel_sdk.families import Made, ModelHeader
+from comfykernel_sdk.families import Made, ModelHeader, Shape
 
 FLUX_MARK: Final = "transformer_blocks.0.attn.norm_added_q.weight"
 SD3_MARK: Final = "transformer_blocks.0.attn.add_q_proj.weight"
@@ -163,6 +163,17 @@ def sd3_tensors(header: ModelHeader) -> dict[str, str | Made]:
     if "pos_embed.pos_embed" in tensors:
         tensors["pos_embed"] = tensors.pop("pos_embed.pos_embed")
     return tensors
+
+
+def shapes_of(header: ModelHeader, tensors: Mapping[str, str | Made]) -> dict[str, Shape]:
+    """Shapes of planned tensors; one made of several has their rows together."""
+    below = {full: name for name, full in header.names.items()}
+    shapes: dict[str, Shape] = {}
+    for name, source in tensors.items():
+        parts = [header.shapes[below[full]] for full in ((source,) if isinstance(source, str) else source.names)]
+        rows = sum(part[0] for part in parts) if len(parts) > 1 else None
+        shapes[name] = parts[0] if rows is None else (rows, *parts[0][1:])
+    return shapes
 
 
 def _tensors(header: ModelHeader, slots: Mapping[str, Slot | None]) -> Iterator[tuple[str, str | Made]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final, Generic, Protocol, TypeVar, cast
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.errors import CheckpointError
 from comfykernel_core_nodes.diffusion.model_header import Header, read_plan, read_scales
-from comfykernel_sdk.families import NetworkPlan, Shape
+from comfykernel_sdk.families import Made, NetworkPlan, Shape
 
 logger = logging.getLogger(__name__)
 
@@ -31,16 +31,21 @@ class WeightPatch(Protocol):
 
 
 class TensorSource:
-    """Tensors read once, when first asked for, and shared by all who hold the source."""
+    """Tensors read when asked for, and shared by all who hold the source.
+
+    `read_some` reads the named tensors alone; with it, a network is loaded without all of its file in memory.
+    """
 
     def __init__(
         self,
         read: Callable[[], dict[str, Tensor]],
         shapes: Mapping[str, Shape],
         scales: Callable[[], dict[str, Tensor]] = dict,
+        read_some: Callable[[Collection[str]], dict[str, Tensor]] | None = None,
     ) -> None:
         self._read = read
         self._read_scales = scales
+        self._read_some = read_some
         self.shapes = shapes
 
     @cached_property
@@ -56,6 +61,26 @@ class TensorSource:
         with torch.inference_mode(mode=False):
             return self._read()
 
+    def rounded(self, dtype: torch.dtype) -> TensorSource:
+        """The same tensors with the precision of a smaller floating-point type, of which they are."""
+
+        def stored(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: each.to(dtype) if each.is_floating_point() else each for name, each in tensors.items()}
+
+        return TensorSource(
+            lambda: stored(self._read()),
+            self.shapes,
+            self._read_scales,
+            lambda names: stored(self.some(names)),
+        )
+
+    def some(self, names: Collection[str]) -> dict[str, Tensor]:
+        """A few tensors, on the CPU; those that come from a file are not kept here."""
+        if self._read_some is None or "tensors" in vars(self):
+            return {name: self.tensors[name] for name in names}
+        with torch.inference_mode(mode=False):
+            return self._read_some(names)
+
 
 @dataclass(frozen=True, eq=False)
 class Weights(Generic[M_co]):
@@ -69,6 +94,8 @@ class Weights(Generic[M_co]):
     label: object
     """where the tensors come from, for messages"""
     patches: Mapping[str, tuple[WeightPatch, ...]] = field(default_factory=dict)
+    device: torch.device | None = None
+    """where the module shall run, None: where the memory's policy says"""
 
     def with_patches(self, patches: Mapping[str, WeightPatch]) -> Weights[M_co]:
         """New weights with one more patch on each named tensor; these weights stay as they are."""
@@ -87,15 +114,25 @@ class Weights(Generic[M_co]):
 
         Its tensors are normal ones, whether inference mode is on or not: the module may outlive the mode.
         """
-        with torch.device("meta"):
-            module = self.build().requires_grad_(requires_grad=False)
+        module = self.skeleton()
         with torch.inference_mode(mode=False), torch.no_grad():
-            tensors = {name: self._patched(name, tensor, device, dtype) for name, tensor in self.source.tensors.items()}
+            tensors = {
+                name: self.converted(name, tensor, device, dtype) for name, tensor in self.source.tensors.items()
+            }
             try:
                 module.load_state_dict(tensors, assign=True)
             except RuntimeError as error:
                 raise CheckpointError(self.label, f"does not fit its model: {_first_lines(error)}") from error
-        return module.eval()
+        return module
+
+    def skeleton(self) -> M_co:
+        """The module without tensors: they are on the meta device."""
+        with torch.device("meta"):
+            return self.build().requires_grad_(requires_grad=False).eval()
+
+    def patched(self, name: str, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """One tensor with its patches, on a device and in a precision."""
+        return self.converted(name, self.source.some([name])[name], device, dtype)
 
     def not_finite(self) -> list[str]:
         """Names of the tensors that hold NaN or infinity."""
@@ -105,7 +142,8 @@ class Weights(Generic[M_co]):
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all())
         ]
 
-    def _patched(self, name: str, tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    def converted(self, name: str, tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """A tensor of the source as a module on the device holds it; itself where nothing changes."""
         if name in self.source.scales:
             tensor = tensor.to(device=device, dtype=torch.float32) * self.source.scales[name].to(device)
         for patch in self.patches.get(name, ()):
@@ -129,7 +167,9 @@ def planned_weights(plan: NetworkPlan) -> Weights[nn.Module]:
         logger.warning(
             "%s has %d tensors that its model lacks, such as %s.", header.file.path, len(extra), _some(extra)
         )
-    tensors = {name: plan.tensors[name] for name in expected}
+    # In the order of the file, which is the fastest to read in.
+    position = {name: number for number, name in enumerate(header.file.shapes)}
+    tensors = {name: plan.tensors[name] for name in sorted(expected, key=partial(_place, plan.tensors, position))}
     for name, source in tensors.items():
         if isinstance(source, str) and header.file.shapes[source] != expected[name]:
             found, wanted = list(header.file.shapes[source]), list(expected[name])
@@ -137,8 +177,19 @@ def planned_weights(plan: NetworkPlan) -> Weights[nn.Module]:
                 header.file.path, f"has tensor {source!r} of shape {found}; its model needs {wanted}."
             )
     file = header.file
-    source = TensorSource(lambda: read_plan(file, tensors), expected, lambda: read_scales(file, tensors))
+    source = TensorSource(
+        lambda: read_plan(file, tensors),
+        {name: expected[name] for name in tensors},
+        lambda: read_scales(file, tensors),
+        lambda names: read_plan(file, {name: tensors[name] for name in names}),
+    )
     return Weights(plan.build, source, label=header.file.path)
+
+
+def _place(tensors: Mapping[str, str | Made], position: Mapping[str, int], name: str) -> int:
+    """Where in its file a tensor begins, or the first of those that it is made of."""
+    source = tensors[name]
+    return position.get(source if isinstance(source, str) else next(iter(source.names), ""), 0)
 
 
 def _some(names: list[str]) -> str:

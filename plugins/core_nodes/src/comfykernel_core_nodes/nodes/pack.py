@@ -6,6 +6,7 @@ from comfykernel_sdk.nodes import NodePack
 
 from .conditioning import areas, mixing, prompts, texts_of_families, texts_of_parts
 from .control import control_nets, gligen
+from .control import model_patches as control_patches
 from .editing import film_latents, inpainting, novel_views, references, stable_cascade, upscaling
 from .guidance import combining, operations, perpendicular, scales, soft_masks, step_caches, weakened
 from .hooks import conditions, creation, scheduling
@@ -43,7 +44,7 @@ MODULES = (
     batches, sizes, stitching, filters, quantization, morphology, canny, compositing, pasting, editing,
     arithmetic, joining, turning,
     control_nets, gligen, encoders, styles, inpainting, references, upscaling, novel_views, stable_cascade,
-    film_latents, empty, tiled, files,
+    film_latents, empty, tiled, files, control_patches,
     strings, patterns, structured, primitives, preview, choices,
     combining, scales, perpendicular, weakened, soft_masks, step_caches, operations,
     schedulers, published_schedulers, sigmas, samplers, noise, guiders, custom, parametrisations, flows,

@@ -14,11 +14,13 @@ from comfykernel_core_nodes.diffusion.condition_inputs import extra_latent, numb
 from comfykernel_core_nodes.diffusion.families.text_parts import find_clip, find_t5
 from comfykernel_core_nodes.diffusion.flux import Flux, FluxConfig, flux_config_from
 from comfykernel_core_nodes.diffusion.image_fitting import resized, spread
+from comfykernel_core_nodes.diffusion.transformer_layouts import FLUX_MARK, flux_tensors, shapes_of
 from comfykernel_sdk.families import (
     CodecPlan,
     Condition,
     DiffusionPlan,
     LikeLatent,
+    Made,
     ModelHeader,
     NetworkInput,
     NetworkPlan,
@@ -47,13 +49,16 @@ class Flux1:
     name: Final = "flux"
 
     def diffusion_plan(self, header: ModelHeader) -> DiffusionPlan | None:
-        """The plan of a transformer of this family."""
-        if MARK not in header.shapes or "vector_in.in_layer.weight" not in header.shapes:
+        """The plan of a transformer of this family, in the original layout or in that of diffusers."""
+        tensors: Mapping[str, str | Made] = header.names
+        if FLUX_MARK in header.shapes and "norm_out.linear.weight" in header.shapes:
+            tensors = flux_tensors(header)
+        if MARK not in tensors or "vector_in.in_layer.weight" not in tensors:
             return None
-        if any(name.startswith(FOREIGN) for name in header.shapes):
+        if any(name.startswith(FOREIGN) for name in tensors):
             return None
-        config = flux_config_from(header.shapes)
-        network = NetworkPlan(header, partial(Flux, config), header.names)
+        config = flux_config_from(shapes_of(header, tensors))
+        network = NetworkPlan(header, partial(Flux, config), tensors)
         # Schnell was distilled without a guidance number and runs on unshifted levels.
         spec = SamplingSpec("flux_flow") if config.guided else SamplingSpec("flow", {"shift": 1.0, "multiplier": 1.0})
         return DiffusionPlan(network, spec, latent_formats.FLUX, partial(_read, config))

@@ -20,6 +20,7 @@ from comfykernel_core_nodes.diffusion.condition_inputs import (
 )
 from comfykernel_core_nodes.diffusion.families.networks import StableDiffusion1Networks
 from comfykernel_core_nodes.diffusion.families.text_parts import find_clip, single_text_plan
+from comfykernel_core_nodes.diffusion.model_header import Header
 from comfykernel_core_nodes.diffusion.unclip import (
     SEED_OFFSET,
     USUAL_MERGE,
@@ -29,6 +30,7 @@ from comfykernel_core_nodes.diffusion.unclip import (
 )
 from comfykernel_core_nodes.diffusion.unet import UNet
 from comfykernel_core_nodes.diffusion.unet_config import UNetConfig, unet_config_from
+from comfykernel_core_nodes.diffusion.unet_layouts import original_layout
 from comfykernel_sdk.families import (
     CodecPlan,
     Condition,
@@ -104,7 +106,8 @@ class _UNetFamily:
         return self.latent_format
 
     def diffusion_plan(self, header: ModelHeader) -> DiffusionPlan | None:
-        """The plan of a UNet of this family."""
+        """The plan of a UNet of this family, in the original layout or in that of diffusers."""
+        header = original_layout(cast(Header, header))
         config = _config(header)
         if config is None or not self.accepts(config):
             return None

@@ -13,10 +13,12 @@ from torch.nn import functional
 from comfykernel_core_nodes.diffusion import latent_formats
 from comfykernel_core_nodes.diffusion.families.text_parts import find_clip, find_t5
 from comfykernel_core_nodes.diffusion.mmdit import MMDiT, mmdit_config_from
+from comfykernel_core_nodes.diffusion.transformer_layouts import SD3_MARK, sd3_tensors, shapes_of
 from comfykernel_sdk.families import (
     CodecPlan,
     Condition,
     DiffusionPlan,
+    Made,
     ModelHeader,
     NetworkInput,
     NetworkPlan,
@@ -45,11 +47,14 @@ class StableDiffusion3:
     name: Final = "sd3"
 
     def diffusion_plan(self, header: ModelHeader) -> DiffusionPlan | None:
-        """The plan of a transformer of this family."""
-        if MARK not in header.shapes or "final_layer.linear.weight" not in header.shapes:
+        """The plan of a transformer of this family, in the original layout or in that of diffusers."""
+        tensors: Mapping[str, str | Made] = header.names
+        if SD3_MARK in header.shapes and "norm_out.linear.weight" in header.shapes:
+            tensors = sd3_tensors(header)
+        if MARK not in tensors or "final_layer.linear.weight" not in tensors:
             return None
-        config = mmdit_config_from(header.shapes)
-        network = NetworkPlan(header, partial(MMDiT, config), header.names)
+        config = mmdit_config_from(shapes_of(header, tensors))
+        network = NetworkPlan(header, partial(MMDiT, config), tensors)
         sampling = SamplingSpec("flow", {"shift": SHIFT})
         return DiffusionPlan(network, sampling, latent_formats.SD3, partial(_read, config.vector_width))
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Annotated, Final
 
-from comfykernel_core_nodes.diffusion.checkpoints import load_checkpoint, load_vae
+from comfykernel_core_nodes.diffusion.checkpoints import load_checkpoint, load_tiny_autoencoder, load_vae
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
+from comfykernel_core_nodes.diffusion.families.autoencoders import TINY_FORMATS
 from comfykernel_core_nodes.diffusion.lora import LoraResult, apply_lora, load_lora
 from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder
 from comfykernel_core_nodes.nodes.declare import core_node
@@ -14,12 +15,17 @@ from comfykernel_core_nodes.nodes.errors import reported
 from comfykernel_core_nodes.nodes.latent.pixels import PixelCodec
 from comfykernel_core_nodes.nodes.sockets import ClipModel, Codec, Model, Strength, VaeModel
 from comfykernel_sdk.context import NodeContext
+from comfykernel_sdk.errors import NotFound
 from comfykernel_sdk.sockets import Choice, Float, Out, Socket
 
 logger = logging.getLogger(__name__)
 
 PIXEL_SPACE: Final = "pixel_space"
 """The choice of VAELoader that needs no file."""
+
+TINY_NAMES: Final = ("taesd", "taesdxl", "taesd3", "taef1")
+TINY_FOLDER: Final = "vae_approx"
+TINY_HALVES: Final = ("encoder", "decoder")
 
 
 @core_node("CheckpointLoaderSimple", category="loaders", display_name="Load Checkpoint")
@@ -45,9 +51,9 @@ def checkpoint_loader_simple(
 
 @core_node("VAELoader", category="loaders", display_name="Load VAE")
 def vae_loader(
-    context: NodeContext, vae_name: Annotated[str, Choice(source="vae", extra=(PIXEL_SPACE,), bare=True)]
+    context: NodeContext, vae_name: Annotated[str, Choice(source="vae", extra=(*TINY_NAMES, PIXEL_SPACE), bare=True)]
 ) -> Annotated[Codec, Socket("VAE")]:
-    """Load an autoencoder.
+    """Load an autoencoder; the tiny ones are fast and rough, from the files NAME_encoder and NAME_decoder.
 
     Raises:
         NotFound: there is no such file.
@@ -55,9 +61,24 @@ def vae_loader(
     """
     if vae_name == PIXEL_SPACE:
         return PixelCodec()
+    if vae_name in TINY_NAMES:
+        return _tiny_autoencoder(context, vae_name)
     path = context.models.path("vae", vae_name)
     with reported():
         return load_vae(path)
+
+
+def _tiny_autoencoder(context: NodeContext, name: str) -> Codec:
+    """Both halves of a tiny autoencoder, from the folder of approximate ones."""
+    files = context.models.names(TINY_FOLDER)
+    halves = [next((file for file in files if file.startswith(f"{name}_{half}.")), None) for half in TINY_HALVES]
+    if None in halves:
+        wanted = " and ".join(f"{name}_{half}.safetensors" for half in TINY_HALVES)
+        message = f"There is no {name} in the folder {TINY_FOLDER}: it needs the files {wanted}."
+        raise NotFound(message, type="unknown_model", hint="Put both files into the folder.")
+    encoder, decoder = (context.models.path(TINY_FOLDER, file) for file in halves if file is not None)
+    with reported():
+        return load_tiny_autoencoder(encoder, decoder, TINY_FORMATS[name])
 
 
 @core_node("LoraLoader", category="loaders", display_name="Load LoRA")
