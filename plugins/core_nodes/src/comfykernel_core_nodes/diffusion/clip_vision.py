@@ -19,6 +19,8 @@ VisionActivation = Literal["quick_gelu", "gelu", "gelu_tanh"]
 # Attention heads of all published models but the smallest, whose heads have 64 channels.
 HEADS = 16
 SMALL_WIDTH = 768
+# Layers of SigLIP, counted from its end, whose tokens style models want besides the last ones.
+EARLIER_LAYERS = (-20, -11)
 # Width of the models that were trained with the fast approximation of GELU: B and L.
 QUICK_WIDTHS = frozenset({768, 1024})
 
@@ -52,6 +54,8 @@ class VisionEncoding(NamedTuple):
     """[batch, tokens, width]: the last layer but one"""
     image_embeds: Tensor
     """[batch, projection]; of SigLIP the normalised tokens"""
+    earlier_hidden_states: tuple[Tensor, ...] = ()
+    """[batch, tokens, width] after each of `EARLIER_LAYERS`, of SigLIP only"""
 
 
 class SelfAttention(nn.Module):
@@ -164,14 +168,18 @@ class ClipVisionModel(nn.Module):
         tokens = model.embeddings(pixels)
         if not self.config.siglip:
             tokens = model.pre_layrnorm(tokens)
-        penultimate = tokens
+        penultimate, earlier = tokens, list[Tensor]()
         for index, layer in enumerate(model.encoder.layers):
             tokens = layer(tokens)
-            if index == self.config.layers - 2:
+            # Counted as in the field, where -1 are the tokens after the last layer.
+            place = index - self.config.layers
+            if place == -2:
                 penultimate = tokens
+            if place in EARLIER_LAYERS and self.config.siglip:
+                earlier.append(tokens)
         if self.config.siglip:
             tokens = model.post_layernorm(tokens)
-            return VisionEncoding(tokens, penultimate, tokens)
+            return VisionEncoding(tokens, penultimate, tokens, tuple(earlier))
         embeds = model.post_layernorm(tokens[:, 0])
         if self.config.projection is not None:
             embeds = self.visual_projection(embeds)

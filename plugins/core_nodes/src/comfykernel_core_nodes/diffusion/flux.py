@@ -240,6 +240,7 @@ class Flux(FluxBase):
         references: Sequence[Tensor] = (),
         reference_method: ReferenceMethod = "offset",
         attention_bias: Tensor | None = None,
+        style: Tensor | None = None,
         control: Mapping[str, Sequence[Tensor | None]] | None = None,
         hooks: Hooks = NO_HOOKS,
     ) -> Tensor:
@@ -248,20 +249,22 @@ class Flux(FluxBase):
         x: [batch, in_channels, height, width]. timesteps: [batch], 0..1. context: [batch, tokens, context_width].
         y: [batch, vector_width]. guidance: [batch]. references: latents that the picture shall follow (Kontext).
         attention_bias: [batch, tokens + 1, tokens + 1], added to the attention among the text's tokens; the last row
-        and column are for every token of the image. control: residuals for the image tokens, after each block of two
-        streams under `input`, of one under `output`.
+        and column are for every token of the image. style: [batch, tokens, width], before the text. control: residuals
+        for the image tokens, after each block of two streams under `input`, of one under `output`.
         """
         image, places = patch_tokens(x)
         count = image.shape[1]
         extra, extra_places = reference_tokens(references, x, len(x), reference_method)
         image = self.img_in(torch.cat([image, *extra], dim=1))
         text = self.txt_in(context)
+        if style is not None:
+            text = torch.cat([style, text], dim=1)
         site = Site("positions", 0, call=hooks.call)
         seen = [hooks.changed(Point.POSITIONS, each, site) for each in (places, *extra_places)]
         positions = torch.cat([places.new_zeros(text.shape[1], 3), *seen])
         vector = self.vector(timesteps, y, guidance, x.dtype)
         rotation = self.rotation(positions)
-        bias = None if attention_bias is None else spread_bias(attention_bias.to(x.dtype), image.shape[1])
+        bias = None if attention_bias is None else spread_bias(attention_bias.to(x.dtype), text, image)
         image = self._blocks(image, text, {"vector": vector, "rotation": rotation, "bias": bias}, control or {}, hooks)
         return latent_of(self.final_layer(image[:, :count], vector), x.shape[-2], x.shape[-1])
 
@@ -353,10 +356,15 @@ def _reference_places(
             height, width = height + rows, max(width, columns)
 
 
-def spread_bias(bias: Tensor, image_tokens: int) -> Tensor:
-    """A bias [batch, text + 1, text + 1] as [batch, 1, tokens, tokens]: the last row and column for all the image."""
-    text = bias.shape[-1] - 1
-    places = torch.cat([torch.arange(text), torch.full((image_tokens,), text)]).to(bias.device)
+def spread_bias(bias: Tensor, text: Tensor, image: Tensor) -> Tensor:
+    """A bias [batch, tokens + 1, tokens + 1] for the last tokens of a text as [batch, 1, all tokens, all tokens].
+
+    Its last row and column are for all tokens of the image; tokens before those that it is for have none.
+    """
+    known = bias.shape[-1] - 1
+    before = text.shape[1] - known
+    places = torch.cat([torch.arange(before + known), torch.full((image.shape[1],), before + known)]).to(bias.device)
+    bias = functional.pad(bias, (before, 0, before, 0))
     return bias[:, None, places][..., places]
 
 

@@ -85,8 +85,13 @@ class VisionEncoder:
         network = (memory or default_memory()).module(self.weights, Part.VISION)
         weight = next(network.parameters())
         with torch.inference_mode():
-            encoding = network(self.pixels(images, crop=crop).to(weight.device, weight.dtype))
-        return VisionEncoding(*(part.float().cpu().clone() for part in encoding))
+            encoding: VisionEncoding = network(self.pixels(images, crop=crop).to(weight.device, weight.dtype))
+        *whole, earlier = encoding
+        return VisionEncoding(*map(_kept, whole), tuple(map(_kept, earlier)))
+
+
+def _kept(tensor: Tensor) -> Tensor:
+    return tensor.float().cpu().clone()
 
 
 def _fitted(maps: Tensor, side: int, *, crop: bool) -> Tensor:
