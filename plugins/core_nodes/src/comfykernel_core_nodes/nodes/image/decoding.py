@@ -72,6 +72,14 @@ def decode_mask(file: BinaryIO, name: str, channel: str, *, max_pixels: int) -> 
     return mask.unsqueeze(0)
 
 
+def decode_layer(file: BinaryIO, name: str, *, max_pixels: int) -> PillowImage.Image:
+    """Read the first picture of an image file with its colours and transparency (mode RGBA), upright.
+
+    Errors: as :func:`decode_image`.
+    """
+    return next(_frames(file, name, max_pixels)).convert("RGBA")
+
+
 def _frames(file: BinaryIO, name: str, max_pixels: int) -> Iterator[PillowImage.Image]:
     """The upright frames of a file that have the size of the first."""
     with _clear_errors(name), PillowImage.open(file) as picture:

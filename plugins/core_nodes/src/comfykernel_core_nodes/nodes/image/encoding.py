@@ -40,14 +40,15 @@ def encode_png(image: Tensor, texts: Mapping[str, Json], *, compress_level: int)
     """
     info = PngInfo()
     for keyword, value in texts.items():
-        _check_keyword(keyword)
+        check_keyword(keyword)
         info.add_text(keyword, json.dumps(value))
     buffer = io.BytesIO()
     to_picture(image).save(buffer, "PNG", pnginfo=info, compress_level=compress_level)
     return buffer.getvalue()
 
 
-def _check_keyword(keyword: str) -> None:
+def check_keyword(keyword: str) -> None:
+    """Raise ``BadInput`` where a text can't be the keyword of a PNG chunk."""
     fits = 0 < len(keyword) <= LONGEST_KEYWORD and keyword.isprintable()
     if not fits or max(map(ord, keyword)) > LAST_LATIN_1:
         raise BadInput(
@@ -64,7 +65,7 @@ def encode_apng(images: Tensor, texts: Mapping[str, Json], *, fps: float, compre
     """
     info = PngInfo()
     for keyword, value in texts.items():
-        _check_keyword(keyword)
+        check_keyword(keyword)
         info.add(b"comf", keyword.encode("latin-1") + b"\0" + json.dumps(value).encode(), after_idat=True)
     first, *others = [to_picture(image) for image in images]
     buffer = io.BytesIO()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal, TypedDict
 
 from comfykernel_core_nodes.nodes.declare import extra_node
 from comfykernel_sdk.errors import BadInput
 from comfykernel_sdk.json_types import Json
-from comfykernel_sdk.sockets import AnyValue, Growing, Int, Socket, Text
+from comfykernel_sdk.sockets import AnyValue, Choice, Growing, Int, Out, Socket, Text
 
 string_node = extra_node("nodes_string")
 
@@ -19,6 +19,7 @@ LETTERS: Final = tuple(string.ascii_lowercase)
 WIDEST_FIELD: Final = 10_000
 """Characters that a width or a precision in a format may ask for."""
 
+LongText = Annotated[str, Text(default="", multiline=True)]
 Indent = Annotated[int, Int(default=2, min=0, max=8)]
 
 
@@ -115,3 +116,51 @@ def convert_dictionary_to_string(dictionary: Annotated[object, Socket("DICT")], 
         BadInput: it holds what JSON can't express.
     """
     return _written(dictionary, indent, "dictionary")
+
+
+class AnyStyle(TypedDict):
+    """No style."""
+
+    style: Literal["none"]
+
+
+class PhotoStyle(TypedDict):
+    """A photograph."""
+
+    style: Literal["photo"]
+    photo: LongText
+
+
+class ArtStyle(TypedDict):
+    """Another picture."""
+
+    style: Literal["art_style"]
+    art_style: LongText
+
+
+@string_node("BuildJsonPromptIdeogram", category="utils/string", display_name="Build JSON Prompt (Ideogram)")
+def build_json_prompt_ideogram(
+    element: Annotated[object, Socket("ARRAY")],
+    high_level_description: LongText,
+    background: LongText,
+    style: Annotated[AnyStyle | PhotoStyle | ArtStyle, Choice(tooltip="The kind of picture.")],
+    aesthetics: LongText,
+    lighting: LongText,
+    medium: LongText,
+    color_palette: Annotated[object, Socket("COLORS", options={"default": []})] = None,
+) -> Annotated[object, Socket("DICT"), Out("prompt")]:
+    """Put descriptions and the elements of Create Bounding Boxes into the JSON form that some image models read.
+
+    What is empty is left out where models do not need it.
+    """
+    prompt: dict[str, object] = {}
+    if high_level_description:
+        prompt["high_level_description"] = high_level_description
+    if style["style"] != "none":
+        about: dict[str, object] = {"aesthetics": aesthetics, "lighting": lighting, "medium": medium}
+        about.update({"photo": style["photo"]} if style["style"] == "photo" else {"art_style": style["art_style"]})
+        if color_palette:
+            about["color_palette"] = color_palette
+        prompt["style_description"] = about
+    prompt["compositional_deconstruction"] = {"background": background, "elements": element}
+    return prompt
