@@ -1,8 +1,7 @@
-"""What the kernel adds to nodes that do nothing: microseconds a node in the engine, and chains from POST to history.
+"""What the kernel adds to nodes that do nothing: microseconds a node in the engine, milliseconds to check a prompt.
 
-The first part runs a chain of 1,000 trivial nodes in this process, against calling their function in a loop, with
-cold cache, warm cache, and the events packed as a worker does. The second part sends chains of ImageInvert over a
-64 x 64 image to a server and polls its history, against inverting the same image in a loop.
+A chain of 1,000 trivial nodes runs in this process, against calling their function in a loop, with cold cache, warm
+cache, and the events packed as a worker does. What prompts take from POST to their end ``prompt_speed.py`` measures.
 """
 
 from __future__ import annotations
@@ -22,34 +21,35 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from comfykernel_benchmark_nodes import show as show_number
 from comfykernel_benchmark_nodes import step
 from figures import Figure, show
-from serving import comfykernel
 
 from comfykernel.engine import engine_of
 from comfykernel.plugin_host import PluginHost
+from comfykernel.validation import validate_prompt
 from comfykernel_sdk.channel import Said, encode_frame
 from comfykernel_sdk.scheduler import Assignment
 from comfykernel_sdk.settings import PathSettings, Settings
+from comfykernel_sdk.testing import MemoryStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from serving import Server
-
     from comfykernel.engine import Engine
     from comfykernel_sdk.events import Event
     from comfykernel_sdk.graph import Graph
+    from comfykernel_sdk.scheduler import ValidationAnswer, ValidationQuestion
 
 NODES = 1000
 ROUNDS = 7
-CHAINS = (100, 500, 1000)
+CHECKED = (1_000, 10_000)
 BOUND_US = 50.0
+VALIDATION_BOUND_MS = 100.0
 
 
-def chain(start: int) -> Graph:
+def chain(start: int, length: int = NODES) -> Graph:
     graph: Graph = {"0": {"class_type": "BenchmarkStep", "inputs": {"value": start}}}
-    for number in range(1, NODES):
+    for number in range(1, length):
         graph[str(number)] = {"class_type": "BenchmarkStep", "inputs": {"value": [str(number - 1), 0]}}
-    graph["show"] = {"class_type": "BenchmarkShow", "inputs": {"value": [str(NODES - 1), 0]}}
+    graph["show"] = {"class_type": "BenchmarkShow", "inputs": {"value": [str(length - 1), 0]}}
     return graph
 
 
@@ -95,49 +95,32 @@ async def in_the_engine(base: Path) -> list[Figure]:
     ]
 
 
-def inverts(length: int, colour: int) -> Graph:
-    image = {"width": 64, "height": 64, "batch_size": 1, "color": colour}
-    graph: Graph = {"0": {"class_type": "EmptyImage", "inputs": {**image}}}
-    for number in range(1, length + 1):
-        graph[str(number)] = {"class_type": "ImageInvert", "inputs": {"image": [str(number - 1), 0]}}
-    graph["save"] = {"class_type": "PreviewImage", "inputs": {"images": [str(length), 0]}}
-    return graph
+async def validation_ms(length: int) -> float:
+    """Check a chain as the server does before it answers POST /prompt; the best of several."""
+    specs = engine_of([step, show_number], settings=Settings(), storage=MemoryStorage()).catalog.nodes
 
+    async def nobody(questions: list[ValidationQuestion]) -> list[ValidationAnswer]:
+        raise RuntimeError("no node here has a validator")
 
-def post_to_history_ms(server: Server, length: int) -> float:
     times = []
-    for _ in range(3):
-        graph = inverts(length, time.time_ns() % 0xFFFFFF)
+    for number in range(ROUNDS):
+        graph = chain(number, length)
         begun = time.perf_counter()
-        entry = server.wait_for(server.post({**graph}))
+        await validate_prompt(graph, specs, lambda _: None, nobody)
         times.append((time.perf_counter() - begun) * 1e3)
-        if not entry["outputs"]:
-            raise RuntimeError(str(entry["status"])[:2000])
-    return statistics.median(times)
-
-
-def bare_inverts_ms(length: int) -> float:
-    import torch
-
-    image = torch.zeros(1, 64, 64, 3)
-    begun = time.perf_counter()
-    for _ in range(length):
-        image = 1.0 - image
-    return (time.perf_counter() - begun) * 1e3
+    return min(times)
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         figures = asyncio.run(in_the_engine(Path(folder)))
-        show(figures, baseline="calls in a loop")
-        with comfykernel(Path(folder), path="/object_info") as server:
-            server.wait_for(server.post({**inverts(1, 1)}))
-            chains = [
-                Figure(f"{n} ImageInvert, POST to history", post_to_history_ms(server, n), "ms", bare_inverts_ms(n))
-                for n in CHAINS
-            ]
-        print()
-        show(chains, baseline="inverting in a loop")
+    show(figures, baseline="calls in a loop")
+    bounds = {10_000: VALIDATION_BOUND_MS}
+    checks = [
+        Figure(f"validation of {n:,} nodes", asyncio.run(validation_ms(n)), "ms", bound=bounds.get(n)) for n in CHECKED
+    ]
+    print()
+    show(checks, baseline="none")
 
 
 if __name__ == "__main__":
