@@ -61,8 +61,8 @@ def has_compiler() -> bool:
     return any(shutil.which(name) for name in ([wanted] if wanted else COMPILERS))
 
 
-def compile_blocks(network: nn.Module, *, backend: Backend) -> None:
-    """Compile the repeated blocks of a network in place; those that are compiled already stay as they are."""
+def compile_blocks(network: nn.Module, *, backend: str) -> None:
+    """Have the repeated blocks of a network compiled by one of torch's backends; a second time changes nothing."""
     for block in repeated_blocks(network):
         if getattr(block, MARK, None) != backend:
             setattr(block, "forward", torch.compile(type(block).forward.__get__(block), backend=backend))  # noqa: B010
