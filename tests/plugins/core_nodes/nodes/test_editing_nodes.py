@@ -204,3 +204,26 @@ def test_stable_cascade(run: Any) -> None:
     assert tuple(second["samples"].shape) == (2, 4, 192, 256)
     (condition,) = run.node("StableCascade_StageB_Conditioning", conditioning=PLAIN, stage_c=first)
     assert condition.extra["stable_cascade_prior"] is first["samples"]
+
+
+def test_several_references_at_once(run: Any) -> None:
+    images = {"image0": torch.zeros(1, 32, 64, 3), "image1": None, "image2": torch.ones(1, 16, 16, 4)}
+    kept = {"resolution": "keep resolution"}
+    positive, negative, blank = run.node(
+        "ReferenceMultiLatent", positive=PLAIN, resolution=kept, images=images, vae=PixelCodec()
+    )
+    assert [tuple(each.shape[1:]) for each in positive[0].extra["reference_latents"]] == [(3, 32, 64), (3, 16, 16)]
+    assert len(negative[0].extra["reference_latents"]) == 2
+    assert tuple(blank["samples"].shape) == (1, 3, 32, 64)
+    resized = {"resolution": "resize", "megapixels": 0.01}
+    positive, *_ = run.node(
+        "ReferenceMultiLatent", positive=PLAIN, resolution=resized, images=images, vae=PixelCodec(), negative=PLAIN
+    )
+    assert tuple(positive[0].extra["reference_latents"][0].shape[2:]) == (72, 145)
+    with pytest.raises(BadInput, match="no autoencoder"):
+        run.node("ReferenceMultiLatent", positive=PLAIN, resolution=kept, images=images, vae=None)
+
+
+def test_lotus_is_told_what_to_use(run: Any) -> None:
+    with pytest.raises(BadInput, match="CLIPTextEncode with an empty text"):
+        run.node("LotusConditioning")

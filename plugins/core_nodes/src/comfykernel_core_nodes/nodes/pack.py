@@ -7,16 +7,22 @@ from comfykernel_sdk.nodes import NodePack
 from .conditioning import areas, mixing, prompts, texts_of_families, texts_of_parts
 from .control import control_nets, gligen
 from .control import model_patches as control_patches
-from .editing import film_latents, inpainting, novel_views, references, stable_cascade, upscaling
+from .editing import film_latents, inpainting, lotus, novel_views, references, stable_cascade, upscaling
 from .guidance import combining, operations, perpendicular, scales, soft_masks, step_caches, weakened
 from .hooks import conditions, creation, scheduling
 from .image import (
     batches,
+    boxes,
     canny,
+    colour_transfer,
     comparison,
+    cropping,
+    export,
     filters,
+    histograms,
     load,
     morphology,
+    painting,
     quantization,
     resize_modes,
     save,
@@ -26,17 +32,19 @@ from .image import (
 )
 from .latent import arithmetic, empty, files, joining, pixels, shapes, tiled, turning
 from .loaders import checkpoint_forms, checkpoints, parts
-from .logic import choices, lists, math_expression, preview, primitives
+from .logic import cameras, choices, lists, math_expression, preview, primitives
 from .mask import channels, compositing, editing, pasting
+from .merging import blocks_of_families, whole_models
 from .model_patches import attention, compilation, hypernetworks, positions, unet_features
 from .model_sampling import flows, parametrisations
 from .sampling import custom, guiders, ksampler, noise, published_schedulers, samplers, schedulers, sigmas
 from .text import patterns, saving, strings, structured
-from .vision import encoders, styles
+from .vision import encoders, photo_maker, styles
 
 MODULES = (
     checkpoints, prompts, ksampler,
     checkpoint_forms, parts,
+    whole_models,
     areas, mixing, texts_of_parts, texts_of_families,
     pixels, shapes,
     transform, load, save, channels,
@@ -45,10 +53,12 @@ MODULES = (
     arithmetic, joining, turning,
     control_nets, gligen, encoders, styles, inpainting, references, upscaling, novel_views, stable_cascade,
     film_latents, empty, tiled, files, control_patches,
+    lotus, photo_maker,
     strings, patterns, structured, primitives, preview, choices,
     combining, scales, perpendicular, weakened, soft_masks, step_caches, operations,
     schedulers, published_schedulers, sigmas, samplers, noise, guiders, custom, parametrisations, flows,
     comparison, resize_modes, lists, math_expression, saving,
+    boxes, colour_transfer, cropping, export, histograms, painting, cameras,
 )  # fmt: skip
 """In the order in which clients list the nodes."""
 
@@ -58,4 +68,6 @@ def core_pack() -> NodePack:
     pack = NodePack("core")
     for module in MODULES:
         pack.add_module(module)
+    for definition in blocks_of_families.definitions():
+        pack.add(definition)
     return pack
