@@ -57,7 +57,7 @@ class DiffusionModel:
 
     def with_preparation(self, prepare: Callable[[nn.Module], None]) -> DiffusionModel:
         """A model whose network is prepared before it runs, such as compiled; that of this model stays as it is."""
-        return replace(self, weights=replace(self.weights), prepare=prepare)
+        return replace(self, weights=replace(self.weights, packable=False), prepare=prepare)
 
     def ready(self, memory: ModelMemory | None = None, *, weights: Weights[nn.Module] | None = None) -> RunnableModel:
         """The model on its device; weights: other ones of the same network."""
