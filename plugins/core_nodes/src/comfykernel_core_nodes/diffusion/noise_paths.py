@@ -98,6 +98,14 @@ class VarianceExploding:
 
 
 @dataclass(frozen=True, slots=True)
+class ScaledFlowPath(VarianceExploding):
+    """The same for flows that are seen as variance exploding: a full run starts at plain sigma * noise."""
+
+    def add_noise(self, latent: Tensor, noise: Tensor, sigma: Tensor, *, full: bool = False) -> Tensor:
+        return noise * sigma + latent
+
+
+@dataclass(frozen=True, slots=True)
 class RectifiedFlow:
     """x = (1 - sigma) * clean + sigma * noise (Liu et al. 2022, arXiv:2209.03003)."""
 

@@ -63,6 +63,14 @@ class Clean(Epsilon):
 
 
 @dataclass(frozen=True, slots=True)
+class PictureToPicture(Clean):
+    """The network turns one clean latent into another; its input is not scaled."""
+
+    def network_input(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return x
+
+
+@dataclass(frozen=True, slots=True)
 class Consistency(Epsilon):
     """Latent consistency models (Luo et al. 2023, arXiv:2310.04378): epsilon inside the boundary condition's scalings.
 
@@ -88,3 +96,14 @@ class Flow:
 
     def denoised(self, x: Tensor, output: Tensor, sigma: Tensor) -> Tensor:
         return x - output * sigma
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledFlow:
+    """A rectified flow seen as a variance-exploding process (NVIDIA 2025, Cosmos-Predict2): time is s / (s + 1)."""
+
+    def network_input(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return x / (sigma + 1)
+
+    def denoised(self, x: Tensor, output: Tensor, sigma: Tensor) -> Tensor:
+        return (x - output * sigma) / (sigma + 1)
