@@ -119,8 +119,8 @@ class GuidedDenoiser:
         scale = self._scale
         for change in self._stages.scale:
             scale = change(scale, sigma)
-        predict = _wrapped(partial(self._predict, x, sigma), self._stages.around_prediction, sigma)
-        main = _wrapped(predict, self._stages.around_sides, sigma)
+        predict = _wrapped(partial(self._predict, x, sigma), self._stages.around_prediction, x, sigma)
+        main = _wrapped(predict, self._stages.around_sides, x, sigma)
         return self._guide(GuidedCall(x, sigma, scale, self._stages, predict, main, needs_negative), self._sides)
 
     def _predict(
@@ -135,7 +135,7 @@ class GuidedDenoiser:
         return predict_sides(self._network, own if x is None else x, sigma, sides, hooks=hooks)
 
 
-def _wrapped(predict: Predict, around: Sequence[AroundPredict], sigma: Tensor) -> Predict:
+def _wrapped(predict: Predict, around: Sequence[AroundPredict], x: Tensor, sigma: Tensor) -> Predict:
     for wrap in around:
-        predict = wrap(predict, sigma)
+        predict = wrap(predict, x, sigma)
     return predict

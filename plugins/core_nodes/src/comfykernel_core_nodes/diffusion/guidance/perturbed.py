@@ -112,7 +112,7 @@ def skip_layers_of_negative(layers: SkippedLayers) -> Callable[[GuidedRun], Stag
             return Stages()
         applies = in_range(run, layers.start_percent, layers.end_percent)
 
-        def around(predict: Predict, sigma: Tensor) -> Predict:
+        def around(predict: Predict, own: Tensor, sigma: Tensor) -> Predict:
             def predicted(
                 sides: Sequence[Side | None], *, x: Tensor | None = None, hooks: Hooks = NO_HOOKS
             ) -> list[Tensor]:

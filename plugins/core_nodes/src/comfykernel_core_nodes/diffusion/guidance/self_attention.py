@@ -37,7 +37,7 @@ def self_attention_guidance(scale: float, blur_sigma: float) -> Callable[[Guided
                 received[:] = [_attention_received(q, k, site)]
             return attention(q, k, v, site)
 
-        def around(predict: Predict, sigma: Tensor) -> Predict:
+        def around(predict: Predict, own: Tensor, sigma: Tensor) -> Predict:
             def predicted(
                 sides: Sequence[Side | None], *, x: Tensor | None = None, hooks: Hooks = NO_HOOKS
             ) -> list[Tensor]:

@@ -94,8 +94,8 @@ class CallGuided(Protocol):
 
 ChangeScale = Callable[[float, Tensor], float]
 AroundCall = Callable[[CallGuided], CallGuided]
-AroundPredict = Callable[[Predict, Tensor], Predict]
-"""the second argument is the noise level of the call"""
+AroundPredict = Callable[[Predict, Tensor, Tensor], Predict]
+"""(predict, noisy latent and noise level of the call) -> predict"""
 AroundNetwork = Callable[[ModelCall], ModelCall]
 Before = Callable[[Step], Predictions]
 Combine = Callable[[Step], Tensor]

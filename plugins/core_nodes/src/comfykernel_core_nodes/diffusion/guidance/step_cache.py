@@ -182,7 +182,7 @@ class NetworkCache:
     def __post_init__(self) -> None:
         self.movement = Movement(self.range.threshold)
 
-    def around_prediction(self, predict: Predict, sigma: Tensor) -> Predict:
+    def around_prediction(self, predict: Predict, own: Tensor, sigma: Tensor) -> Predict:
         """Each prediction of sides decides anew."""
 
         def predicted(
