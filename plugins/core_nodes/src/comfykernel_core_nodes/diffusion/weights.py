@@ -96,6 +96,8 @@ class Weights(Generic[M_co]):
     patches: Mapping[str, tuple[WeightPatch, ...]] = field(default_factory=dict)
     device: torch.device | None = None
     """where the module shall run, None: where the memory's policy says"""
+    dtype: torch.dtype | None = None
+    """the precision that it shall compute in, None: what the memory's policy says"""
     packable: bool = True
     """whether layers may be laid out anew for the processor; compilers need them as they are"""
 

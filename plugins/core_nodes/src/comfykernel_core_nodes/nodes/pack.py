@@ -36,7 +36,7 @@ from .logic import cameras, choices, lists, math_expression, preview, primitives
 from .mask import channels, compositing, editing, pasting
 from .merging import blocks_of_families, whole_models
 from .model_patches import attention, compilation, hypernetworks, positions, unet_features
-from .model_sampling import flows, parametrisations
+from .model_sampling import flows, parametrisations, precision
 from .sampling import custom, guiders, ksampler, noise, published_schedulers, samplers, schedulers, sigmas
 from .text import patterns, saving, strings, structured
 from .vision import encoders, photo_maker, styles
@@ -56,7 +56,7 @@ MODULES = (
     lotus, photo_maker,
     strings, patterns, structured, primitives, preview, choices,
     combining, scales, perpendicular, weakened, soft_masks, step_caches, windows, operations,
-    schedulers, published_schedulers, sigmas, samplers, noise, guiders, custom, parametrisations, flows,
+    schedulers, published_schedulers, sigmas, samplers, noise, guiders, custom, parametrisations, flows, precision,
     comparison, resize_modes, lists, math_expression, saving,
     boxes, colour_transfer, cropping, export, histograms, painting, cameras,
 )  # fmt: skip
