@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from comfykernel_core_nodes.diffusion.autoencoder import AutoencoderConfig, AutoencoderKL
 from comfykernel_core_nodes.diffusion.clip_text import ClipTextConfig, ClipTextModel
 from comfykernel_core_nodes.diffusion.flux import Flux, FluxConfig
+from comfykernel_core_nodes.diffusion.memory import DevicePolicy, configure_memory
 from comfykernel_core_nodes.diffusion.mmdit import MMDiT, MMDiTConfig
 from comfykernel_core_nodes.diffusion.t5_encoder import T5Config, T5Encoder
 from comfykernel_core_nodes.diffusion.unet import UNet
@@ -125,6 +126,12 @@ def checkpoint_tensors(family: str) -> dict[str, Tensor]:
             text = clip("text_encoders.clip_l.transformer.", CLIP)
             text |= tensors("text_encoders.t5xxl.transformer.", lambda: T5Encoder(T5))
             return tensors(network, lambda: Flux(FLUX)) | deep | text
+
+
+@pytest.fixture(autouse=True)
+def float32() -> None:
+    """Numbers here were recorded in float32, whatever precision this machine would choose."""
+    configure_memory(DevicePolicy(device="cpu", force="fp32"))
 
 
 @pytest.fixture(scope="session")

@@ -93,7 +93,7 @@ def build_unet() -> Callable[[], UNet]:
 
 @pytest.fixture(autouse=True)
 def memory() -> Iterator[ModelMemory]:
-    """The process's model memory, on the CPU and empty."""
-    memory = configure_memory(DevicePolicy(device="cpu"))
+    """The process's model memory, on the CPU, empty, and in the precision of recorded numbers."""
+    memory = configure_memory(DevicePolicy(device="cpu", force="fp32"))
     yield memory
     memory.free()
