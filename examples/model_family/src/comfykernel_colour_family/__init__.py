@@ -1,0 +1,1 @@
+"""A model family that paints the colours of its prompt."""
