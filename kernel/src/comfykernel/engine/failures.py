@@ -10,26 +10,28 @@ import comfykernel_sdk
 from comfykernel_sdk.events import ExecutionFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Iterable
     from types import TracebackType
 
     from comfykernel_sdk.json_types import Json, JsonObject
 
 LONGEST_TEXT: Final = 2_000
 """Characters of a value that is no JSON in an error message."""
+LONGEST_ID: Final = 200
+"""Characters of a node id in the list of all nodes: those of deep expansions hold the ids of all that they lie in."""
 OWN_FOLDERS: Final = (str(Path(__file__).parent), str(Path(comfykernel_sdk.__file__).parent))
 """Of the engine and the sdk, whose frames between the engine and a node's code tell its author nothing."""
 
 
 def failure_event(
     prompt_id: str, node_id: str, node_type: str, error: BaseException, *, inputs: JsonObject, executed: list[str],
-    nodes: list[str],
+    nodes: Iterable[str],
 ) -> ExecutionFailed:  # fmt: skip
     """The failure of a node of the prompt, which it or a node of its expansion made; ``nodes``: ids of all nodes."""
     return ExecutionFailed(
         prompt_id=prompt_id, node_id=node_id, node_type=node_type, executed=executed,
         exception_message=f"{error}\n", exception_type=type_name(error), traceback=node_traceback(error),
-        current_inputs=inputs, current_outputs=nodes,
+        current_inputs=inputs, current_outputs=[id for id in nodes if len(id) <= LONGEST_ID],
     )  # fmt: skip
 
 

@@ -89,7 +89,7 @@ class PromptRun:
         hidden = self._current.node_class.filled if self._current is not None else frozenset()
         event = failure_event(
             self._services.assignment.prompt_id, *self._blamed(error), error, executed=list(report.executed),
-            inputs=shown_inputs(self._inputs, hidden), nodes=list(self._graph.nodes),
+            inputs=shown_inputs(self._inputs, hidden), nodes=self._graph.nodes,
         )  # fmt: skip
         report.failed(event)
         return report.outcome("failed", reason=str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from comfykernel_sdk.json_types import JsonObject
     from comfykernel_sdk.nodes import NodeDefinition
+
+log = logging.getLogger(__name__)
 
 
 class Registry:
@@ -73,7 +76,9 @@ class Registry:
         report = self._collisions.setdefault(id, {"id": id, "winner": _named(winner), "losers": []})
         losers = report["losers"]
         assert isinstance(losers, list)
-        losers.append({**_named(loser), "reachable_as": f"{loser.pack.name}:{id}"})
+        losers.append({**_named(loser), "reachable_as": (other := f"{loser.pack.name}:{id}")})
+        owner, second = (f"{each.pack.name} ({each.distribution or 'no distribution'})" for each in (winner, loser))
+        log.warning("Node %s is in %s and in %s: the former has the name, the latter is %s.", id, owner, second, other)
 
 
 def _named(loaded: LoadedPack) -> JsonObject:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from comfykernel_sdk.errors import ComfykernelError
 from comfykernel_sdk.events import NodePlace
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .node_class import NodeClass
 
 
+DEEPEST: Final = 1_000
+"""Expansions inside of each other: enough for loops that are made so, few enough for the memory that their ids take."""
+
+
 class GraphError(ComfykernelError):
     """Raised when the graph of a run or of an expansion can't be executed; ``node_id`` may name the culprit."""
 
@@ -28,10 +32,13 @@ class GraphError(ComfykernelError):
 class Vertex:
     """One node of a run. ``constants`` are ready one-item lists, ``links`` are ``(input, source id, output index)``."""
 
-    __slots__ = ("asked", "constants", "id", "links", "node_class", "parent", "place", "signature", "sources", "strong")
+    __slots__ = (
+        "asked", "constants", "depth", "id", "links", "node_class", "parent", "place", "signature", "sources", "strong",
+    )  # fmt: skip
 
-    def __init__(self, id: str, node: JsonObject, node_class: NodeClass, place: NodePlace) -> None:
+    def __init__(self, id: str, node: JsonObject, node_class: NodeClass, place: NodePlace, depth: int = 0) -> None:
         self.id = id
+        self.depth = depth
         self.node_class = node_class
         self.place = place
         self.parent = place.parent_node_id
@@ -109,8 +116,13 @@ class RunGraph:
         """Add the nodes of an expansion.
 
         Raises:
-            GraphError: an id is taken, a class is not installed or a link points nowhere.
+            GraphError: an id is taken, a class is not installed, a link points nowhere, or it never ends.
         """
+        if parent.depth >= DEEPEST:
+            text = f"Expansions lie more than {DEEPEST} deep in each other, down to one of {parent.node_class.id}."
+            raise GraphError(
+                text, hint="A node that expands into itself has to stop some time.", type="endless_expansion"
+            )
         for id, node in graph.items():
             if id in self.nodes:
                 text = f"The expansion of node {parent.id!r} adds node {id!r}, which exists."
@@ -134,7 +146,7 @@ class RunGraph:
             known = self.vertices.get(str(shown))
             display = known.place.display_node_id if known is not None else str(shown)
         place = NodePlace(id, display, parent.id, parent.place.real())
-        return Vertex(id, node, self._classes[str(node["class_type"])], place)
+        return Vertex(id, node, self._classes[str(node["class_type"])], place, parent.depth + 1)
 
     # What nodes with the hidden input DYNPROMPT call.
 
