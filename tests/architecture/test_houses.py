@@ -88,7 +88,7 @@ def test_every_hook_has_a_test_named_after_it(name: str) -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    from comfykernel.config import setting_keys
+    from comfykernel_cli.settings import setting_keys
 
     text = (ROOT / "docs/configuration.md").read_text()
     missing = [key for key in setting_keys() if f"`{key.partition('.')[2]}`" not in text]

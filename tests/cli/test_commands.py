@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from comfykernel.config import setting_keys
 from comfykernel_cli import _flags
+from comfykernel_cli.settings import setting_keys
 from comfykernel_compat_comfyui.compat_settings import CompatSettings
 from comfykernel_devtools.settings import DevtoolsSettings
 

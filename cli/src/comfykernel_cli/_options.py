@@ -9,9 +9,8 @@ from typing import Any, Final
 
 import click
 
-from comfykernel.config import EffectiveSettings, load_settings
-
 from ._flags import ALSO_SET, FLAGS, WITHOUT_EFFECT, WITHOUT_EFFECT_WITH_VALUE, Flag, Section
+from .settings import EffectiveSettings, load_settings
 
 EVERY_SECTION: Final[tuple[Section, ...]] = ("paths", "http", "execution", "plugins", "development", "log")
 NOTHING: Final = "\x00"
@@ -58,7 +57,7 @@ def effective_settings(context: click.Context, **more: object) -> EffectiveSetti
     """The settings of this command: file, environment, flags and ``more`` (dotted key with ``__``, last word).
 
     Raises:
-        ConfigError: see :func:`comfykernel.config.load_settings`.
+        ConfigError: see :func:`comfykernel_cli.settings.load_settings`.
         click.UsageError: two flags contradict each other.
     """
     flags: dict[str, object] = {}

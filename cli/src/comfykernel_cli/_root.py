@@ -88,7 +88,7 @@ def _load_settings(flags: Mapping[str, object]) -> Settings:
     import os
     from pathlib import Path
 
-    from comfykernel.config import load_settings
+    from .settings import load_settings
 
     return load_settings(flags, environ=os.environ, cwd=Path.cwd()).settings
 

@@ -22,7 +22,7 @@ def command(context: click.Context) -> None:
     set_up_logging(effective.settings.log)
     if ignored := flags_without_effect(context):
         logging.getLogger("comfykernel").info("Without effect here: %s.", " ".join(ignored))
-    context.exit(serve(effective))
+    context.exit(serve(effective.settings, file=effective.file))
 
 
 def _has_devtools() -> bool:

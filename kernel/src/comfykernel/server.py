@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from comfykernel_sdk.storage import JobStore
     from comfykernel_sdk.transport import BusEvent, Transport
 
-    from .config import EffectiveSettings
-
 log = logging.getLogger("comfykernel")
 
 LOG_FORMAT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
@@ -39,12 +37,14 @@ GC_EVERY: Final = 5_000
 """Objects between two passes of the garbage collector over the young ones; a large prompt makes many that stay."""
 
 
-def serve(effective: EffectiveSettings) -> int:
-    """Run the server until SIGINT or SIGTERM; returns the exit status of the process."""
-    settings = effective.settings
+def serve(settings: Settings, *, file: str = "") -> int:
+    """Run the server until SIGINT or SIGTERM; returns the exit status of the process.
+
+    ``file`` is where the settings come from, for the log.
+    """
     set_up_logging(settings.log)
-    if effective.file:
-        log.info("Settings from %s.", effective.file)
+    if file:
+        log.info("Settings from %s.", file)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(settings))

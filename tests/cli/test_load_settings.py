@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykernel.config import load_settings, setting_keys
+from comfykernel_cli.settings import load_settings, setting_keys
 from comfykernel_sdk.errors import ConfigError
 from comfykernel_sdk.settings import Settings
 

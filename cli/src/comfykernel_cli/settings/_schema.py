@@ -7,11 +7,10 @@ from typing import Literal, get_args, get_origin
 
 import msgspec
 
+from comfykernel.near_miss import did_you_mean, known_or_near
 from comfykernel_sdk.errors import ConfigError
 from comfykernel_sdk.json_types import Json
 from comfykernel_sdk.settings import Settings
-
-from ..near_miss import did_you_mean, known_or_near
 
 PLUGIN_TABLE = "plugin"
 """The table whose sub-tables belong to plugins: their keys are checked by the plugins themselves."""
