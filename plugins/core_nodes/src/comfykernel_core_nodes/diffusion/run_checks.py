@@ -8,6 +8,13 @@ from torch import Tensor
 from comfykernel_core_nodes.diffusion.errors import InvalidLatent, InvalidSchedule, LatentShapeError
 
 
+def check_run(sigmas: Tensor, noise: Tensor, latent: Tensor) -> None:
+    """Raise the error that says why a run over these levels makes no sense."""
+    check_sigmas(sigmas)
+    check_latent(latent)
+    check_noise(noise, latent)
+
+
 def check_sigmas(sigmas: Tensor) -> None:
     """Raise `InvalidSchedule` for levels that are no list of finite numbers from 0 up.
 

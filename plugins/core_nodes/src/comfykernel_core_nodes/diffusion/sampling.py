@@ -25,6 +25,7 @@ from comfykernel_core_nodes.diffusion.image_fitting import repeated
 from comfykernel_core_nodes.diffusion.memory import ModelMemory, default_memory
 from comfykernel_core_nodes.diffusion.noise import start_noise
 from comfykernel_core_nodes.diffusion.noise_paths import NoisePath, is_full_denoise
+from comfykernel_core_nodes.diffusion.run_checks import check_result, check_run
 from comfykernel_core_nodes.diffusion.samplers import FRESH_MASK_NOISE, Denoiser, Guided, Sampler, find_sampler
 from comfykernel_core_nodes.diffusion.schedules import sampler_sigmas, step_range
 from comfykernel_sdk.families import NetworkInput, Run
@@ -149,10 +150,15 @@ def sample_guided(
     check: Check | None = None,
     memory: ModelMemory | None = None,
 ) -> Tensor:
-    """The same for any number of sides of conditions, the positive one first, and any way to combine them."""
+    """The same for any number of sides of conditions, the positive one first, and any way to combine them.
+
+    Raises `InvalidSchedule` for sigmas that are no numbers or that the sampler cannot follow, `InvalidLatent` for a
+    latent with NaN, `LatentShapeError` and `CheckpointError`.
+    """
     latent = fitted_latent(model, latent)
     if len(sigmas) < 2:
         return latent
+    check_run(sigmas, noise, latent)
     memory = memory or default_memory()
     path, device = model.sampling.path, memory.device
     clean = latent.to(device, torch.float32)
@@ -190,6 +196,7 @@ def sample_guided(
         result = sampler(denoiser, x, sigmas, path, seed, step_done)
         result = path.remove_scale(result, sigmas[-1])
     _check_finite(model, result)
+    check_result(result, sigmas)
     return model.latent_format.from_model(result).float().cpu().clone()
 
 

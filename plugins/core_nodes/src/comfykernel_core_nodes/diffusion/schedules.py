@@ -9,7 +9,7 @@ import torch
 from scipy.special import betaincinv  # type: ignore[import-untyped]
 from torch import Tensor
 
-from comfykernel_core_nodes.diffusion.errors import UnknownSchedule
+from comfykernel_core_nodes.diffusion.errors import InvalidSchedule, UnknownSchedule
 from comfykernel_core_nodes.diffusion.sigmas import TRAINING_STEPS, NoiseLevels, sigma_max, sigma_min
 
 Schedule = Callable[[NoiseLevels, int], Tensor]
@@ -164,9 +164,14 @@ SCHEDULES: dict[str, Schedule] = {
 
 
 def schedule_sigmas(levels: NoiseLevels, name: str, steps: int) -> Tensor:
-    """The named schedule; raises `UnknownSchedule` with the names that exist."""
+    """The named schedule.
+
+    Raises `UnknownSchedule` with the names that exist, and `InvalidSchedule` for less than one step.
+    """
     if name not in SCHEDULES:
         raise UnknownSchedule(name, sorted(SCHEDULES))
+    if steps < 1:
+        raise InvalidSchedule(f"A schedule of {steps} steps holds nothing to do.", "Take at least one step.")
     return SCHEDULES[name](levels, steps)
 
 

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.guiders import Guider as RunGuider
 from comfykernel_core_nodes.diffusion.guiders import cfg_guider
-from comfykernel_core_nodes.diffusion.run_checks import check_latent, check_noise, check_result, check_sigmas
 from comfykernel_core_nodes.diffusion.samplers import Sampler, keeps_fresh_noise
 from comfykernel_core_nodes.diffusion.sampling import fitted_latent
 from comfykernel_core_nodes.nodes.declare import extra_node
@@ -70,15 +69,11 @@ def run_guider(
 
     with reported():
         samples = fitted_latent(model, latent["samples"])
-        check_sigmas(sigmas)
-        check_latent(samples)
         start = noise.generate_noise({**latent, "samples": samples})
-        check_noise(start, samples)
         result = guider.sample(
             start, samples, sampler, sigmas, mask=latent.get("noise_mask"), seed=noise.seed,
             fresh_mask_noise=keeps_fresh_noise(sampler), callback=step_done, check=context.check_cancelled,
         )  # fmt: skip
-        check_result(result, sigmas)
     clean = result if last.value is None else model.latent_format.from_model(last.value).float().cpu().clone()
     return {**latent, "samples": result}, {**latent, "samples": clean}
 
