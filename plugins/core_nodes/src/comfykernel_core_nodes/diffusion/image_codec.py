@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.errors import LatentShapeError
-from comfykernel_core_nodes.diffusion.memory import ModelMemory, Part, default_memory
+from comfykernel_core_nodes.diffusion.memory import ModelMemory, Part, default_memory, first_that_fits
 from comfykernel_core_nodes.diffusion.tiling import in_tiles
 from comfykernel_core_nodes.diffusion.weights import Weights
 
 # Pixels that pass the autoencoder at once: about 2 GiB of activations in float32 for 128 channels.
 PIXELS_AT_ONCE: Final = 1024 * 1024
 IMAGE_CHANNELS: Final = 3
+# Tiles when memory is out, (height, width) and overlap: of images in pixels, of latents in latent units.
+ENCODE_TILE, ENCODE_OVERLAP = (512, 512), 64
+DECODE_TILE, DECODE_OVERLAP = (64, 64), 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,26 +38,28 @@ class ImageCodec:
         """Latents [batch, channel, height / downscale, width / downscale] of images, float32 on the CPU.
 
         images: [batch, height, width, channels of 3 or more], 0..1; sides are cropped, evenly, to multiples of
-        `downscale`, channels after the third are left out. Raises `LatentShapeError`.
+        `downscale`, channels after the third are left out. Where memory is out, images are encoded one by one, then
+        in tiles. Raises `LatentShapeError` and `OutOfMemory`.
         """
         pixels = self._pixels(images)
         run = self._run("encode", memory)
-        with torch.inference_mode():
-            parts = [run(part) for part in _portions(pixels, pixels.shape[2] * pixels.shape[3])]
-        return torch.cat(parts).clone()
+        tiled = partial(_mean_of_tilings, pixels, run, ENCODE_TILE, ENCODE_OVERLAP, 1 / self.downscale, self.channels)
+        return _in_room(memory, "encoding of images", pixels, run, pixels.shape[2] * pixels.shape[3], tiled)
 
     def decode(self, latent: Tensor, memory: ModelMemory | None = None) -> Tensor:
         """Images [batch, height * downscale, width * downscale, 3], 0..1, float32 on the CPU, of latents."""
         return to_images(self.decode_raw(latent, memory))
 
     def decode_raw(self, latent: Tensor, memory: ModelMemory | None = None) -> Tensor:
-        """What the autoencoder gives: [batch, 3, height, width], about -1..1. Raises `LatentShapeError`."""
+        """What the autoencoder gives: [batch, 3, height, width], about -1..1.
+
+        Where memory is out, latents are decoded one by one, then in tiles. Raises `LatentShapeError` and `OutOfMemory`.
+        """
         self._check_latent(latent)
         run = self._run("decode", memory)
         pixels = latent.shape[2] * latent.shape[3] * self.downscale**2
-        with torch.inference_mode():
-            parts = [run(part) for part in _portions(latent, pixels)]
-        return torch.cat(parts).clone()
+        tiled = partial(_mean_of_tilings, latent, run, DECODE_TILE, DECODE_OVERLAP, self.downscale, IMAGE_CHANNELS)
+        return _in_room(memory, "decoding of latents", latent, run, pixels, tiled)
 
     def encode_tiled(
         self, images: Tensor, *, tile: tuple[int, int], overlap: int, memory: ModelMemory | None = None
@@ -99,6 +105,26 @@ class ImageCodec:
             return out.float().cpu()
 
         return run
+
+
+def _in_room(
+    memory: ModelMemory | None,
+    doing: str,
+    batch: Tensor,
+    run: Callable[[Tensor], Tensor],
+    pixels: int,
+    tiled: Callable[[], Tensor],
+) -> Tensor:
+    """Run a batch whose rows have so many pixels, in portions, one by one, or in tiles: what memory allows."""
+
+    def rows(portions: Iterator[Tensor]) -> Tensor:
+        with torch.inference_mode():
+            return torch.cat([run(part) for part in portions]).clone()
+
+    ways = [("it at once", lambda: rows(_portions(batch, pixels)))]
+    if len(batch) > 1:
+        ways.append(("one by one", lambda: rows(iter(torch.split(batch, 1)))))
+    return first_that_fits(memory or default_memory(), doing, [*ways, ("tiles", tiled)])
 
 
 def to_images(raw: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from comfykernel_core_nodes.diffusion.batch_fitting import pass_in_room
 from comfykernel_core_nodes.diffusion.batched_inputs import can_join, join_inputs
 from comfykernel_core_nodes.diffusion.condition_areas import PlacedCondition, active_weights
 from comfykernel_core_nodes.diffusion.control import ControlCall, control_residuals
@@ -53,6 +54,9 @@ class NetworkCall:
     memory: ModelMemory
 
     def __call__(self, batch: Batch) -> Tensor:
+        return pass_in_room(self._passed, batch, self.memory)
+
+    def _passed(self, batch: Batch) -> Tensor:
         first = batch.conditions[0]
         inputs = join_inputs(
             [condition.inputs for condition in batch.conditions],
