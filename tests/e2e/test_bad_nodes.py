@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -157,6 +159,21 @@ def test_packs_that_can_not_be_loaded_leave_the_others_alone(served: Server) -> 
     assert "circular import" in log
     assert "Node FaultyEcho is in faulty_pack" in log
     assert "the latter is taken:FaultyEcho" in log
+
+
+def test_the_command_line_lists_packs_one_by_one(served: Server) -> None:
+    command = [served.python, "-m", "comfykernel_cli", "plugins", "--json", "--base-directory", str(served.base)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(OWN)})
+    packs = {info["name"]: info for info in json.loads(done.stdout) if info["kind"] == "pack"}
+    assert {name: info["state"] for name, info in packs.items()} == {
+        "faulty": "loaded",
+        "faulty_pack": "loaded",
+        "taken": "loaded",
+        "syntax": "failed",
+        "circular": "failed",
+    }
+    assert "SyntaxError" in packs["syntax"]["error"]
+    assert done.returncode == 1
 
 
 @pytest.mark.parametrize("length", [3_000, 10_000])

@@ -10,6 +10,9 @@ import msgspec
 from ._options import WorkflowCommand, effective_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from comfykernel.plugin_host import LoadedPack
     from comfykernel_sdk.settings import Settings
     from comfykernel_sdk.transport import PluginInfo
 
@@ -22,7 +25,7 @@ EXIT_FAILED: Final = 1
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def command(context: click.Context, *, as_json: bool) -> None:
-    """Show what is installed: plugins with their state and hooks, and the tracebacks of those that failed.
+    """Show what is installed: plugins with their state and hooks, the packs in them, and tracebacks of what failed.
 
     Loads everything that a server and its workers would load, nodes included. Exits with 1 when a plugin failed.
     """
@@ -49,13 +52,31 @@ def _load_everything(settings: Settings) -> list[PluginInfo]:
     for side in ("server", "worker"):
         host = PluginHost(settings, side="server" if side == "server" else "worker")
         host.load()
-        if side == "worker":
-            host.node_packs()
-        for info in host.infos():
+        packs = host.node_packs() if side == "worker" else []
+        for info in [*host.infos(), *_inner_packs(packs)]:
             known = merged.setdefault((info.kind, info.name, info.distribution), info)
             if STATES.index(info.state) > STATES.index(known.state):
                 merged[info.kind, info.name, info.distribution] = info
     return list(merged.values())
+
+
+def _inner_packs(packs: list[LoadedPack]) -> Iterator[PluginInfo]:
+    """The packs of plugins that bring several, such as folders of ComfyUI packs: each is loaded, or not, by itself."""
+    from comfykernel_sdk.transport import PluginInfo
+
+    for loaded in packs:
+        pack = loaded.pack
+        error = str(pack.about.get("error") or "")
+        if pack.name != loaded.plugin and (pack.nodes or error):
+            yield PluginInfo(
+                name=pack.name,
+                kind="pack",
+                distribution=str(pack.about.get("distribution") or loaded.distribution),
+                version=str(pack.about.get("version") or loaded.version),
+                seconds=float(str(pack.about.get("seconds") or loaded.seconds)),
+                state="failed" if error else "loaded",
+                error=error,
+            )
 
 
 def _show_table(infos: list[PluginInfo]) -> None:
