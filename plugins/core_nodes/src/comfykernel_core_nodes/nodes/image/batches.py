@@ -13,6 +13,7 @@ from comfykernel_core_nodes.nodes.declare import extra_node
 from comfykernel_core_nodes.nodes.image.channels import opaque
 from comfykernel_core_nodes.nodes.image.resampling import resize, resize_image
 from comfykernel_sdk.context import NodeContext
+from comfykernel_sdk.errors import BadInput
 from comfykernel_sdk.sockets import Growing, Image, Int, Mask, Out, Socket, UniqueId
 
 image_node = extra_node("nodes_images")
@@ -68,13 +69,20 @@ def _same_sizes(batches: Iterable[Tensor]) -> Iterator[list[Tensor]]:
         yield list(same)
 
 
-@new_image_node("BatchImagesNode", category="image", display_name="Batch Images (Growing)")
-def batch_images(images: Annotated[list[Image], Growing("image", min=2, max=MOST_INPUTS)]) -> Image:
-    """Join batches in the order of their inputs; what differs from the first in size is cut and resized to it."""
-    height, width = images[0].shape[1:3]
-    channels = max(image.shape[-1] for image in images)
+@new_image_node("BatchImagesNode", category="image/batch", display_name="Batch Images")
+def batch_images(images: Annotated[list[Image | None], Growing("image", min=2, max=MOST_INPUTS)]) -> Image:
+    """Join batches in the order of their inputs; what differs from the first in size is cut and resized to it.
+
+    Raises:
+        BadInput: nothing is linked.
+    """
+    given = [image for image in images if image is not None]
+    if not given:
+        raise BadInput("No image is linked.", type="no_images", hint="Link an image, or several of them.")
+    height, width = given[0].shape[1:3]
+    channels = max(image.shape[-1] for image in given)
     fitted = [i if i.shape[1:3] == (height, width) else resize_image(i, width, height, "bilinear", "center")
-              for i in images]  # fmt: skip
+              for i in given]  # fmt: skip
     return torch.cat([opaque(image, channels) for image in fitted])
 
 

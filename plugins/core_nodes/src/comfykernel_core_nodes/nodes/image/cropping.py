@@ -93,7 +93,7 @@ def _upright(mask: Tensor) -> Tensor:
     border = torch.cat([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean()
     y, x = height // 4, width // 4
     middle = mask[y : height - y, x : width - x].mean()
-    inverted = (border > 0.5 and middle < 0.5) or not bool((mask > 0.5).any())
+    inverted = (border > 0.5 and middle <= 0.5) or not bool((mask > 0.5).any())
     return 1.0 - mask if inverted else mask
 
 

@@ -13,7 +13,7 @@ preview_node = extra_node("nodes_preview_any")
 
 
 @preview_node("PreviewAny", category="utils", display_name="Preview Any", output_node=True)
-def preview_any(source: Annotated[object, Socket("*", wildcard=True, bare=False)] = None) -> Result[None]:
+def preview_any(source: Annotated[object, Socket("*", wildcard=True, bare=False)]) -> Result[None]:
     """Show a value as text: texts as they are, numbers and lists as JSON, other objects by their description."""
     return Result(ui={"text": [described(source)]})
 
