@@ -14,7 +14,8 @@ RELATIVE: Final = "percentage"
 """First entry of an area in parts of the picture."""
 PLAIN: Final = {
     "pooled": "pooled_output", "mask": "mask", "mask_strength": "mask_strength", "strength": "strength",
-    "start_percent": "start_percent", "end_percent": "end_percent",
+    "start_percent": "start_percent", "end_percent": "end_percent", "text_range": "text_range", "default": "default",
+    "hooks": "hooks", "attachments": "attachments",
 }  # fmt: skip
 """Fields that are entries under another name and nothing else."""
 CONTROL, BOUNDS, AREA, UNCOND = "control", "set_area_to_bounds", "area", "control_apply_to_uncond"
