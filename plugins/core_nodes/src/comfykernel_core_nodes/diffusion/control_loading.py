@@ -44,6 +44,8 @@ from comfykernel_sdk.families import Made, NetworkPlan
 PREFIXES: Final = ("control_model.", "controlnet.", "")
 # Marks of a file whose weights are differences to those of the model that it is for.
 DIFFERENCE_MARK: Final = "difference"
+# Marks of a Control-LoRA: changes of low rank to a copy of the main network.
+CONTROL_LORA_MARK: Final = "lora_controlnet"
 # File names of the networks whose residuals are averaged (ControlNet 1.1, "shuffle"); their tensors do not tell.
 AVERAGED: Final = ("_shuffle", "_shuffle_fp16")
 # Channels of a latent with a mask, which inpainting control networks see.
@@ -68,6 +70,9 @@ def load_control_net(path: Path, base: DiffusionModel | None = None) -> ControlN
 def find_control_net(header: Header, base: DiffusionModel | None = None) -> ControlNet:
     """The control network that a file holds; see `load_control_net`."""
     path = header.file.path
+    if CONTROL_LORA_MARK in header.file.shapes:
+        message = "is a Control-LoRA, which is no network of its own; such files are not supported."
+        raise CheckpointError(path, message, "Use a whole ControlNet for the same hint.", type="unknown_model_family")
     for prefix in PREFIXES:
         below = header.below(prefix)
         for find in FINDERS:
