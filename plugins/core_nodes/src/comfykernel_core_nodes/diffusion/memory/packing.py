@@ -47,19 +47,28 @@ class PackedLinear(nn.Linear):
 
 
 class PackedConv2d(nn.Conv2d):
-    """A convolution with a packed weight; gives maps in channels-last order."""
+    """A convolution with a packed weight; gives maps in channels-last order.
+
+    One of a single pixel is packed as the linear layer that it is: oneDNN's orders for such convolutions are good for
+    the one size that they were made for, and ten times slower than none for others.
+    """
 
     packed: Tensor
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
         """The weight [out, in, height, width] in the usual order; a copy."""
-        return self.packed.to_dense()
+        dense = self.packed.to_dense()
+        return dense if dense.ndim == 4 else dense[:, :, None, None]
 
     def forward(self, input: Tensor) -> Tensor:
         if _is_plain(input, self.packed) or input.ndim != 4:
             plain: Tensor = self._conv_forward(input, self.weight, self.bias)
             return plain
+        if self.packed.ndim == 2:
+            pixels = input.permute(0, 2, 3, 1)
+            mixed: Tensor = torch.ops.mkldnn._linear_pointwise(pixels, self.packed, self.bias, *_NOTHING)
+            return mixed.permute(0, 3, 1, 2)
         shape = (self.padding, self.stride, self.dilation, self.groups)
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(input, self.packed, self.bias, *shape, *_NOTHING)
         return out
@@ -90,14 +99,19 @@ def packable_layers(module: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
 
 def packed_weight(layer: nn.Linear | nn.Conv2d, weight: Tensor) -> Tensor:
     """The packed copy of a weight for a layer of its shape."""
-    if isinstance(layer, nn.Linear):
-        packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
+    if isinstance(layer, nn.Linear) or _is_of_single_pixels(layer):
+        packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.flatten(1).contiguous(), None)
         return packed
     opaque = weight.contiguous().to_mkldnn()
     padding = cast("tuple[int, int]", layer.padding)
     return torch._C._nn.mkldnn_reorder_conv2d_weight(
         opaque, list(padding), list(layer.stride), list(layer.dilation), layer.groups
     )
+
+
+def _is_of_single_pixels(layer: nn.Conv2d) -> bool:
+    ones = (1, 1)
+    return (layer.kernel_size, layer.stride, layer.padding, layer.groups) == (ones, ones, (0, 0), 1)
 
 
 def take_packed(layer: nn.Linear | nn.Conv2d, packed: Tensor) -> None:

@@ -72,7 +72,7 @@ def placed(
     shared = relative.tensors(weights) if relative is not None else {}
     with torch.inference_mode(mode=False), torch.no_grad():
         for name, tensor in _read(weights, wanted, where, shared):
-            if tensor.shape != expected[name]:
+            if tensor.shape != expected[name] and not tensor.is_mkldnn:
                 found, needed = list(tensor.shape), list(expected[name])
                 raise CheckpointError(weights.label, f"does not fit its model: {name!r} is {found}, not {needed}.")
             if name in layers:
