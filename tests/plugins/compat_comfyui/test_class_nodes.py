@@ -137,6 +137,17 @@ def test_outputs_that_were_left_out_are_missed_by_those_who_use_them(packs: Load
     assert any("LeavesOut returned 1 of its 2 outputs" in message for message in messages)
 
 
+async def test_outputs_that_a_class_only_answers_for_may_be_linked(packs: LoadedPacks) -> None:
+    assert shown(packs, "Spreads")["output"] == ["INT", "*"]
+    assert shown(packs, "Spreads")["output_is_list"] == [False, False]
+    graph = {"1": ("Spreads", {"text": "abc"}), "2": ("Show", {"value": ["1", 3]}), "3": ("Show", {"value": ["1", 9]})}
+    assert await refused(packs, graph) == {}
+    run = packs.run(graph)
+    assert run.ui == {"2": {"text": ["c"]}}
+    messages = [getattr(event, "exception_message", "") for event in run.events]
+    assert any("Spreads returned 4 of" in message for message in messages)
+
+
 def test_a_text_is_no_tuple(packs: LoadedPacks) -> None:
     run = packs.run({"1": ("NoTuple", {}), "2": ("Show", {"value": ["1", 0]})})
     assert isinstance(run.exception, WrongReturnValue)

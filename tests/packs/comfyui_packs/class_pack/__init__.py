@@ -10,7 +10,7 @@ from comfy_execution.graph_utils import GraphBuilder
 
 import comfy.utils
 
-from .types import ANY, EITHER, AnyInputs
+from .types import ANY, EITHER, AnyInputs, AtAnyIndex
 
 WEB_DIRECTORY = "./js"
 
@@ -223,11 +223,23 @@ class NoFunction:
         return {"required": {"x": ("FLOAT", {"default": 1.0, "step": 0.1, "odd": {1, }})}, "extra": {"y": ("INT",)}}
 
 
+class Spreads:
+    FUNCTION = "run"
+    RETURN_TYPES = AtAnyIndex(("INT", ANY))
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"text": ("STRING",)}}
+
+    def run(self, text):
+        return (len(text), *text)
+
+
 NODE_CLASS_MAPPINGS = {
     cls.__name__: cls
     for cls in (
         Echo, Show, TakesEither, Variadic, LinksOnly, Joined, Choose, Repeat, Late, Checked, Blocks, LeavesOut, NoTuple,
-        ListsFiles, Fails, NoFunction,
+        ListsFiles, Fails, NoFunction, Spreads,
     )
 }  # fmt: skip
 NODE_DISPLAY_NAME_MAPPINGS = {"Echo": "Echo a text"}

@@ -26,5 +26,14 @@ class AnyInputs(dict):
         return (self.kind,)
 
 
+class AtAnyIndex(tuple):
+    """Has a type at every index, more than it lists."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index):
+        return tuple.__getitem__(self, min(index, len(self) - 1))
+
+
 ANY = Any("*")
 EITHER = Either("PICTURE")

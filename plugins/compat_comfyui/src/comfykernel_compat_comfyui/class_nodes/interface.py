@@ -19,6 +19,8 @@ GROUPS: Final[tuple[InputGroup, ...]] = ("required", "optional", "hidden")
 DEFAULT_CATEGORY: Final = "sd"
 """Category of a class that names none."""
 COMBO: Final = "COMBO"
+MOST_BEYOND: Final = 32
+"""Outputs beyond the listed ones that a class may answer for."""
 
 
 def read_input_types(cls: type) -> Mapping[str, object]:
@@ -89,9 +91,24 @@ def declared_outputs(cls: type) -> tuple[object, ...]:
     return (types,) if isinstance(types, str) else tuple(types)
 
 
+def _outputs_beyond(cls: type) -> Iterator[object]:
+    """Types of outputs that the class does not list but answers for: some packs' tuples have a type at any index."""
+    types = getattr(cls, "RETURN_TYPES", ())
+    if not types or type(types) in (str, tuple, list):
+        return
+    for index in range(len(types), len(types) + MOST_BEYOND):
+        try:
+            yield types[index]
+        except LookupError:
+            return
+
+
 def output_specs(cls: type, known_types: Collection[str]) -> list[OutputSpec]:
-    """The outputs; names and list marks that are missing are filled in."""
-    types = declared_outputs(cls)
+    """The outputs; names and list marks that are missing are filled in.
+
+    Those that the class only answers for come last. They may be linked; clients are not shown them.
+    """
+    types = (*declared_outputs(cls), *_outputs_beyond(cls))
     names = _padded(getattr(cls, "RETURN_NAMES", None), len(types))
     lists = _padded(getattr(cls, "OUTPUT_IS_LIST", None), len(types))
     specs = []

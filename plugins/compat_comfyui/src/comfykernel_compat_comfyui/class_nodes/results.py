@@ -50,11 +50,11 @@ def _outputs(value: object, types: Sequence[str], name: str, *, may_leave_out: b
     if len(value) < len(types) and not may_leave_out:
         raise _wrong(f"{len(value)}", types, name)
     given = [item if is_link(item) else from_pack(item) for item in value[: len(types)]]
-    return (*given, *(_left_out(index, types, name) for index in range(len(given), len(types))))
+    return (*given, *(_left_out(index, len(given), types, name) for index in range(len(given), len(types))))
 
 
-def _left_out(index: int, types: Sequence[str], name: str) -> Blocker:
-    return Blocker(f"{name} returned {index} of its {len(types)} outputs: there is no {types[index]} at {index}.")
+def _left_out(index: int, given: int, types: Sequence[str], name: str) -> Blocker:
+    return Blocker(f"{name} returned {given} of its {len(types)} outputs: there is no {types[index]} at {index}.")
 
 
 def _converted(graph: object) -> Graph:
