@@ -9,7 +9,7 @@ import logging
 import mimetypes
 import os
 from functools import cache, partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 INPUT_SOURCE: Final = "input"
+FOLDERS: Final = "folder"
+"""The kind by which the folders below the input folder are listed instead of its files."""
 MATCHED: Final = "COMFY_MATCHTYPE_V3"
 """What stands in object_info for an input or output of a type template."""
 CACHE_FILE: Final = "catalog.msgpack"
@@ -107,6 +109,9 @@ class CatalogKeeper:
                 return self._storage.models.names(name)
             except NotFound:
                 return []
+        if kinds == (FOLDERS,):
+            below = {PurePosixPath(info.ref.subfolder) for info in self._storage.files.list("input", recursive=True)}
+            return sorted({str(folder) for path in below for folder in (path, *path.parents)} - {"."})
         names = (info.ref.filename for info in self._storage.files.list("input"))
         return sorted(n for n in names if not kinds or {_kind(n), n[n.rfind(".") :]} & {*kinds})
 

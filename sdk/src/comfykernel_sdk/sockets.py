@@ -150,9 +150,9 @@ class Choice(Widget):
     """One of several values: listed here, by the annotated ``Literal``, or by a ``source`` that the storage resolves.
 
     Sources are model folders (``"checkpoints"``, ``"loras"`` ...) and ``"input"`` (files of the input folder,
-    narrowed by ``kinds`` such as ``("image",)`` or endings such as ``(".txt",)``). ``extra`` values are appended to
-    those of a source. ``as_list`` writes the choices where the type stands, the form that servers check; otherwise the
-    type is ``COMBO`` with ``options`` and any value is let through.
+    narrowed by ``kinds`` such as ``("image",)`` or endings such as ``(".txt",)``; ``("folder",)`` lists the folders
+    in it). ``extra`` values are appended to those of a source. ``as_list`` writes the choices where the type stands,
+    the form that servers check; otherwise the type is ``COMBO`` with ``options`` and any value is let through.
     """
 
     __slots__ = ("as_list", "bare", "default", "extra", "kinds", "lazy", "options", "source", "tooltip", "values")
