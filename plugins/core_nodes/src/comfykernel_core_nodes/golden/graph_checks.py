@@ -10,7 +10,7 @@ from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.conditioning import Conditioning
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
-from comfykernel_core_nodes.golden import recipe
+from comfykernel_core_nodes.golden import recipe, summed_cache
 from comfykernel_core_nodes.golden.carried_state import RECORDED_IN_A_ROW, earlier_states
 from comfykernel_core_nodes.golden.network_checks import recorded
 from comfykernel_core_nodes.golden.node_graphs import run_graph
@@ -41,6 +41,14 @@ class GraphChecks:
         entries: Mapping[str, Mapping[str, Any]] = case.inputs["graph"]
         nodes = {id: entry for id, entry in entries.items() if "node" in entry}
         leaves = {id: self._leaf(entry) for id, entry in entries.items() if id not in nodes}
+        if any(entry["node"] == summed_cache.NODE for entry in nodes.values()):
+            with summed_cache.summed_cache:
+                return self._problems_in_any_state(case, nodes, leaves)
+        return self._problems_in_any_state(case, nodes, leaves)
+
+    def _problems_in_any_state(
+        self, case: Case, nodes: Mapping[str, Mapping[str, Any]], leaves: Mapping[str, object]
+    ) -> list[str]:
         problems = self._problems(case, nodes, leaves)
         if problems and RECORDED_IN_A_ROW in case.name:
             for earlier in _earlier_leaves(leaves):

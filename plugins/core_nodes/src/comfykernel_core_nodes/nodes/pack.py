@@ -8,7 +8,17 @@ from .conditioning import areas, mixing, prompts, texts_of_families, texts_of_pa
 from .control import control_nets, gligen
 from .control import model_patches as control_patches
 from .editing import film_latents, inpainting, lotus, novel_views, references, stable_cascade, upscaling
-from .guidance import combining, operations, perpendicular, scales, soft_masks, step_caches, weakened, windows
+from .guidance import (
+    combining,
+    noise_scale,
+    operations,
+    perpendicular,
+    scales,
+    soft_masks,
+    step_caches,
+    weakened,
+    windows,
+)
 from .hooks import conditions, creation, scheduling
 from .image import (
     batches,
@@ -17,6 +27,7 @@ from .image import (
     colour_transfer,
     comparison,
     cropping,
+    datasets,
     export,
     filters,
     histograms,
@@ -55,10 +66,10 @@ MODULES = (
     film_latents, empty, tiled, files, control_patches,
     lotus, photo_maker,
     strings, patterns, structured, primitives, preview, choices,
-    combining, scales, perpendicular, weakened, soft_masks, step_caches, windows, operations,
+    combining, scales, perpendicular, weakened, soft_masks, step_caches, windows, operations, noise_scale,
     schedulers, published_schedulers, sigmas, samplers, noise, guiders, custom, parametrisations, flows, precision,
     comparison, resize_modes, lists, math_expression, saving,
-    boxes, colour_transfer, cropping, export, histograms, painting, cameras,
+    boxes, colour_transfer, cropping, export, histograms, painting, cameras, datasets,
 )  # fmt: skip
 """In the order in which clients list the nodes."""
 

@@ -16,9 +16,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from comfykernel_core_nodes.diffusion.guidance.predictions import Batch, ModelCall, Side
-from comfykernel_core_nodes.diffusion.guidance.stages import CallGuided, GuidedRun, Predict, Stages
-from comfykernel_core_nodes.diffusion.hook_points import NO_HOOKS, Hooks, Point, Site
+from comfykernel_core_nodes.diffusion.guidance.predictions import Batch, ModelCall
+from comfykernel_core_nodes.diffusion.guidance.stages import CallGuided, GuidedRun, Stages
+from comfykernel_core_nodes.diffusion.hook_points import Point, Site
 from comfykernel_core_nodes.diffusion.samplers.contract import Guided
 
 logger = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ def easy_cache(
             CacheRange.of(run, threshold, start_percent, end_percent),
             Skipped("EasyCache", verbose, _last_level(run)),
         )
-        return Stages(around_prediction=(cache.around_prediction,), around_network=(cache.around_network,))
+        return Stages(around_call=(cache.around_call,), around_network=(cache.around_network,))
 
     return start
 
@@ -182,16 +182,14 @@ class NetworkCache:
     def __post_init__(self) -> None:
         self.movement = Movement(self.range.threshold)
 
-    def around_prediction(self, predict: Predict, own: Tensor, sigma: Tensor) -> Predict:
-        """Each prediction of sides decides anew."""
+    def around_call(self, call: CallGuided) -> CallGuided:
+        """Each guided call decides anew."""
 
-        def predicted(
-            sides: Sequence[Side | None], *, x: Tensor | None = None, hooks: Hooks = NO_HOOKS
-        ) -> list[Tensor]:
+        def guided(x: Tensor, sigma: Tensor, *, needs_negative: bool) -> Guided:
             self._leaves_out = False
-            return predict(sides, x=x, hooks=hooks)
+            return call(x, sigma, needs_negative=needs_negative)
 
-        return predicted
+        return guided
 
     def around_network(self, call: ModelCall) -> ModelCall:
         """Calls of the network that may leave it out."""
@@ -219,7 +217,7 @@ class NetworkCache:
         if known and self._leaves_out:
             if leads:
                 self.skipped.count(skipped=True, sigma=sigma)
-            return torch.cat([self._differences[key] for key in keys]) + x[:, : self._differences[keys[0]].shape[1]]
+            return self.moved_along([self._differences[key] for key in keys], x)
         output = run(x)
         differences = (output - x[:, : output.shape[1]]).chunk(len(keys))
         self._differences.update(zip(keys, differences, strict=True))
@@ -228,6 +226,10 @@ class NetworkCache:
             self.movement.learn(x[:rows], output[place : place + rows], measure=begun)
             self.skipped.count(skipped=False, sigma=sigma)
         return output
+
+    def moved_along(self, differences: Sequence[Tensor], x: Tensor) -> Tensor:
+        """The last outputs for new inputs; differences: one a condition, with as many rows of x each."""
+        return torch.cat([*differences]) + x[:, : differences[0].shape[1]]
 
     def _knows(self, keys: Sequence[Hashable], x: Tensor) -> bool:
         known = [self._differences.get(key) for key in keys]

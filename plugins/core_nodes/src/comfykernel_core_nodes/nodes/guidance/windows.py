@@ -18,7 +18,12 @@ def context_windows_node(
     context_overlap: Annotated[int, Int(default=4, min=0, tooltip="Places that neighbouring windows share.")],
     context_schedule: Annotated[
         str,
-        Choice(*SCHEDULES, as_list=False, tooltip="Where windows lie; those of the uniform ones change with the step."),
+        Choice(
+            *SCHEDULES,
+            as_list=False,
+            options={"multiselect": False},
+            tooltip="Where windows lie; the uniform ones move at each step.",
+        ),
     ],
     context_stride: Annotated[
         int, Int(default=1, min=1, tooltip="Number of spacings inside of windows, for uniform schedules.")
@@ -27,7 +32,14 @@ def context_windows_node(
         bool, Toggle(default=False, tooltip="Go on at the start behind the end, for looped schedules.")
     ],
     fuse_method: Annotated[
-        str, Choice(*FUSIONS, default="pyramid", as_list=False, tooltip="Weights of windows where they overlap.")
+        str,
+        Choice(
+            *FUSIONS,
+            default="pyramid",
+            as_list=False,
+            options={"multiselect": False},
+            tooltip="Weights of windows where they overlap.",
+        ),
     ],
     dim: Annotated[int, Int(default=0, min=0, max=5, tooltip="Dimension of the latent that is cut; 0 is the batch.")],
 ) -> BareModel:
