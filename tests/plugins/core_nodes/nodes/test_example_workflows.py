@@ -20,7 +20,13 @@ WORKFLOWS = sorted((Path(__file__).parents[4] / "examples" / "workflows").glob("
 SMALL = {"steps": 1, "width": 64, "height": 64, "left": 8, "top": 8, "right": 8, "bottom": 8}
 
 # Pictures that each workflow leaves in the output folder.
-PICTURES = {"text_to_image": 1, "image_to_image": 2, "batch_of_variations": 4, "image_operations": 4}
+PICTURES = {
+    "text_to_image": 1,
+    "image_to_image": 2,
+    "batch_of_variations": 4,
+    "image_operations": 4,
+    "custom_sampling": 2,
+}
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
