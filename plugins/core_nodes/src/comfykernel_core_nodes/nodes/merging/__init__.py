@@ -1,0 +1,1 @@
+"""Nodes that merge models and save them."""
