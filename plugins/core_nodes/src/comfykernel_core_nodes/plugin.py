@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from comfykernel_sdk.hooks import hookimpl
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 @hookimpl
 def register_nodes(register: RegisterNodes, settings: Settings) -> None:
     """Give the pack ``core``; imports torch and applies the settings of device, precision and image size."""
+    # torch asks for large pages once, at its first allocation; weights on the CPU are read a few percent faster then.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from .nodes.pack import core_pack
     from .nodes.worker_process import apply_settings
 

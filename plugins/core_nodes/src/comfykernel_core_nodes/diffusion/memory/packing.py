@@ -99,14 +99,13 @@ def packable_layers(module: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
 
 def packed_weight(layer: nn.Linear | nn.Conv2d, weight: Tensor) -> Tensor:
     """The packed copy of a weight for a layer of its shape."""
+    packed: Tensor
     if isinstance(layer, nn.Linear) or _is_of_single_pixels(layer):
-        packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.flatten(1).contiguous(), None)
-        return packed
-    opaque = weight.contiguous().to_mkldnn()
-    padding = cast("tuple[int, int]", layer.padding)
-    return torch._C._nn.mkldnn_reorder_conv2d_weight(
-        opaque, list(padding), list(layer.stride), list(layer.dilation), layer.groups
-    )
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight.flatten(1).contiguous(), None)
+    else:
+        shape = (layer.padding, layer.stride, layer.dilation, layer.groups, None)
+        packed = torch.ops.mkldnn._reorder_convolution_weight(weight.contiguous(), *shape)
+    return packed
 
 
 def _is_of_single_pixels(layer: nn.Conv2d) -> bool:
