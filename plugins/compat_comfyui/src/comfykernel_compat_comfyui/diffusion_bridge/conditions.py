@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from ..missing_names import not_provided
+from .control_face import AppliedControls, ControlNet, chained
 from .library import Area, Conditioning
 
 RELATIVE: Final = "percentage"
@@ -20,19 +20,6 @@ PLAIN: Final = {
 """Fields that are entries under another name and nothing else."""
 CONTROL, BOUNDS, AREA, UNCOND = "control", "set_area_to_bounds", "area", "control_apply_to_uncond"
 _DEFAULTS: Final = Conditioning(tokens=None)  # type: ignore[arg-type]
-
-
-class AppliedControls:
-    """Control networks of a condition, as the one object that packs pass along."""
-
-    def __init__(self, controls: Sequence[Any]) -> None:
-        self.controls = tuple(controls)
-        self.previous_controlnet: AppliedControls | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise not_provided(f"comfy.controlnet.ControlBase.{name} of a control network of comfykernel")
 
 
 def to_pair(condition: object) -> list[Any]:
@@ -68,10 +55,9 @@ def from_pair(pair: Sequence[Any]) -> Conditioning:
         fields["area"] = Area(height, width, y, x, relative=relative)
     fields["mask_bounds"] = bool(entries.pop(BOUNDS, False))
     control = entries.get(CONTROL)
-    if isinstance(control, AppliedControls):
-        fields["controls"] = control.controls
+    if isinstance(control, (AppliedControls, ControlNet)):
         del entries[CONTROL]
-        entries.pop(UNCOND, None)
+        fields["controls"] = tuple(chained(control, both_sides=bool(entries.pop(UNCOND, False))))
     return Conditioning(tokens=tokens, extra=entries, **fields)
 
 

@@ -80,6 +80,17 @@ class PackCall:
         return self.model.denoise(x, t, inputs, hooks=hooks_of(options), call=call)
 
 
+@dataclass(frozen=True, slots=True)
+class PackCalls:
+    """The same for a run in which conditions may want weights of their own; ``network`` tells the model of a batch."""
+
+    network: Any
+    options: Options
+
+    def __call__(self, batch: Batch) -> Tensor:
+        return PackCall(self.network.runnable(batch), self.options)(batch)
+
+
 def around(function: Callable[..., Any], step: str, options: Options) -> Callable[..., Any]:
     """A function with the wrappers that packs have put around a step of this name."""
     wrappers = [wrapper for by_key in options.get("wrappers", {}).get(step, {}).values() for wrapper in by_key]
@@ -95,7 +106,7 @@ class InnerModel:
     """What functions of packs get as ``model`` during a run: the model's face, and its network ready to be called."""
 
     face: Any
-    call: Callable[[Options], PackCall]
+    call: Callable[[Options], PackCalls]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.face, name)
@@ -103,14 +114,14 @@ class InnerModel:
 
 def predict(model: Any, conds: Sequence[Any], x: Tensor, timestep: Tensor, options: Options) -> list[Tensor]:
     """One prediction of the clean latent for each side; a side that is ``None`` gives zeros."""
-    call: PackCall = model.call(options)
+    call: PackCalls = model.call(options)
     sides: list[Sequence[PlacedCondition]] = [side or [] for side in conds]
     function = around(partial(_predict, call), "calc_cond_batch", options.get("transformer_options", {}))
     predicted: list[Tensor] = function(model, sides, x, timestep, options)
     return predicted
 
 
-def _predict(call: PackCall, model: Any, sides: Any, x: Tensor, timestep: Tensor, options: Options) -> list[Tensor]:
+def _predict(call: PackCalls, model: Any, sides: Any, x: Tensor, timestep: Tensor, options: Options) -> list[Tensor]:
     return predict_sides(call, x, timestep.flatten()[0], sides)
 
 
@@ -181,7 +192,7 @@ class PackDenoiser:
         negative: Sequence[PlacedCondition], scale: float, *, check: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
         self._options = run_options(patcher)
-        self._model = InnerModel(patcher.model, lambda options: PackCall(call.model, options))
+        self._model = InnerModel(patcher.model, partial(PackCalls, call))
         self._sides = (positive, negative)
         self._scale = scale
         self._check = check

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .conditions import from_pairs
-from .guided_run import InnerModel, PackCall, PackDenoiser, guided_prediction, run_options, sampling_function
+from .guided_run import InnerModel, PackCalls, PackDenoiser, guided_prediction, run_options, sampling_function
 from .library import Denoiser, DiffusionModel, Guided, sampler_sigmas, schedule_sigmas, step_range
 from .library import Sampler as LibrarySampler
 from .library import sample as library_sample
@@ -180,7 +180,7 @@ class _GuidersDenoiser:
     ) -> None:  # fmt: skip
         self._guider = guider
         self._check = check
-        guider.inner_model = InnerModel(face, lambda options: PackCall(call.model, options))
+        guider.inner_model = InnerModel(face, partial(PackCalls, call))
         guider.conds = {"positive": list(positive), "negative": list(negative)}
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:

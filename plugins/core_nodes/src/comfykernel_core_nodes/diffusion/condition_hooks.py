@@ -77,12 +77,15 @@ class HookedNetwork:
         self._patched: dict[ConditionHooks, tuple[tuple[float, ...], Weights[nn.Module]]] = {}
 
     def __call__(self, batch: Batch) -> Tensor:
+        return NetworkCall(self.runnable(batch), self._memory)(batch)
+
+    def runnable(self, batch: Batch) -> RunnableModel:
+        """The model with the weights that the conditions of a batch want."""
         hooks = batch.conditions[0].condition.hooks
-        runnable = self._runnable
-        if hooks:
-            weights = self._weights(hooks, tuple(self._strength(hook, float(batch.sigma[0])) for hook in hooks))
-            runnable = self._run.model.ready(self._memory, weights=weights)
-        return NetworkCall(runnable, self._memory)(batch)
+        if not hooks:
+            return self._runnable
+        weights = self._weights(hooks, tuple(self._strength(hook, float(batch.sigma[0])) for hook in hooks))
+        return self._run.model.ready(self._memory, weights=weights)
 
     def _strength(self, hook: WeightHook, sigma: float) -> float:
         # By identity: hooks that were given their keyframes together move on together.

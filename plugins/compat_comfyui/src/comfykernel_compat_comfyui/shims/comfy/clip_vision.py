@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from comfykernel_compat_comfyui.lacking_names import lacking_class, lacking_function
+from comfykernel_compat_comfyui.diffusion_bridge import library
+from comfykernel_compat_comfyui.diffusion_bridge.vision_face import ClipVisionModel, Output, vision_of
+from comfykernel_compat_comfyui.lacking_names import lacking_function
+
+__all__ = ["ClipVisionModel", "Output", "clip_preprocess", "load", "load_clipvision_from_sd"]
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 """Colours that the published CLIP models were trained with."""
-
-
-class Output:
-    """What a vision model gives: entries are attributes, too."""
-
-    def __getitem__(self, key: str) -> Any:
-        return getattr(self, key)
-
-    def __setitem__(self, key: str, item: Any) -> None:
-        setattr(self, key, item)
 
 
 def clip_preprocess(
@@ -44,6 +39,9 @@ def clip_preprocess(
     return (pixels - pixels.new_tensor(mean).view(3, 1, 1)) / pixels.new_tensor(std).view(3, 1, 1)
 
 
-ClipVisionModel = lacking_class("comfy.clip_vision.ClipVisionModel")
-load = lacking_function("comfy.clip_vision.load")
+def load(ckpt_path: str) -> ClipVisionModel:
+    """An image encoder."""
+    return vision_of(library.load_vision_encoder(Path(ckpt_path)))
+
+
 load_clipvision_from_sd = lacking_function("comfy.clip_vision.load_clipvision_from_sd")

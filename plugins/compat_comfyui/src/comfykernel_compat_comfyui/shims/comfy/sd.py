@@ -14,9 +14,11 @@ from comfykernel_compat_comfyui.diffusion_bridge import library
 from comfykernel_compat_comfyui.diffusion_bridge.codec_face import VAE
 from comfykernel_compat_comfyui.diffusion_bridge.patcher import ModelPatcher, patcher_of
 from comfykernel_compat_comfyui.diffusion_bridge.text_face import CLIP, clip_of
-from comfykernel_compat_comfyui.lacking_names import lacking_class, lacking_function
+from comfykernel_compat_comfyui.diffusion_bridge.vision_face import StyleModelFace as StyleModel
+from comfykernel_compat_comfyui.diffusion_bridge.vision_face import style_of
+from comfykernel_compat_comfyui.lacking_names import lacking_function
 
-__all__ = ["CLIP", "VAE", "CLIPType", "load_checkpoint_guess_config", "load_lora_for_models"]
+__all__ = ["CLIP", "VAE", "CLIPType", "StyleModel", "load_checkpoint_guess_config", "load_lora_for_models"]
 
 
 class CLIPType(Enum):
@@ -103,12 +105,19 @@ def load_lora_for_models(
     return new_model, new_clip
 
 
-StyleModel = lacking_class("comfy.sd.StyleModel")
+def load_style_model(ckpt_path: str) -> StyleModel:
+    """A style model."""
+    return style_of(library.load_style_model(Path(ckpt_path)))
+
+
+def load_gligen(ckpt_path: str) -> Any:
+    """A network that puts texts into boxes, for the nodes that take one."""
+    return library.load_gligen(Path(ckpt_path))
+
+
 load_bypass_lora_for_models = lacking_function("comfy.sd.load_bypass_lora_for_models")
 load_diffusion_model_state_dict = lacking_function("comfy.sd.load_diffusion_model_state_dict")
-load_gligen = lacking_function("comfy.sd.load_gligen")
 load_state_dict_guess_config = lacking_function("comfy.sd.load_state_dict_guess_config")
-load_style_model = lacking_function("comfy.sd.load_style_model")
 load_text_encoder_state_dicts = lacking_function("comfy.sd.load_text_encoder_state_dicts")
 load_unet_state_dict = lacking_function("comfy.sd.load_unet_state_dict")
 save_checkpoint = lacking_function("comfy.sd.save_checkpoint")
