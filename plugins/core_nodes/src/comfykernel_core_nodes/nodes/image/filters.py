@@ -67,19 +67,19 @@ def image_blend(
     return (below * (1.0 - blend_factor) + BLENDS[blend_mode](below, above) * blend_factor).clamp(0.0, 1.0)
 
 
-def gaussian_kernel(radius: int, sigma: float) -> Tensor:
-    """A kernel [2 radius + 1, 2 radius + 1] of sum 1; ``sigma`` is measured in radii, not in pixels."""
+def blurred(image: Tensor, radius: int, sigma: float) -> Tensor:
+    """Images [batch, height, width, channel] under a Gaussian that is cut off at ``radius``; the edges are mirrored.
+
+    ``sigma`` is measured in radii, not in pixels. A Gaussian is the product of one along each side.
+    """
     place = torch.linspace(-1.0, 1.0, 2 * radius + 1)
-    weights = torch.exp(-(place.view(-1, 1) ** 2 + place.view(1, -1) ** 2) / (2.0 * sigma * sigma))
-    return weights / weights.sum()
-
-
-def filtered(image: Tensor, kernel: Tensor) -> Tensor:
-    """Each channel of images [batch, height, width, channel] under a square kernel; the edges are mirrored."""
-    radius, channels = len(kernel) // 2, image.shape[-1]
+    weights = torch.exp(-(place**2) / (2.0 * sigma * sigma))
+    weights = (weights / weights.sum()).to(image)
+    channels = image.shape[-1]
     padded = _mirrored(_mirrored(image, radius, 1), radius, 2).movedim(-1, 1)
-    weights = kernel.to(padded).expand(channels, 1, *kernel.shape)
-    return functional.conv2d(padded, weights, groups=channels).movedim(1, -1)
+    rows = functional.conv2d(padded, weights.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+    both = functional.conv2d(rows, weights.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+    return both.movedim(1, -1)
 
 
 def _mirrored(image: Tensor, margin: int, dimension: int) -> Tensor:
@@ -96,7 +96,7 @@ def image_blur(
     image: Picture, blur_radius: Radius, sigma: Annotated[float, Float(default=1.0, min=0.1, max=10.0, step=0.1)]
 ) -> Image:
     """Blur images by a Gaussian that is cut off at a radius in pixels; ``sigma`` counts in radii."""
-    return filtered(image, gaussian_kernel(blur_radius, sigma))
+    return blurred(image, blur_radius, sigma)
 
 
 @post_node("ImageSharpen", category="image/postprocessing", deprecated=False, experimental=False, api_node=False)
@@ -107,9 +107,8 @@ def image_sharpen(
     alpha: Annotated[float, Float(default=1.0, min=0.0, max=5.0, step=0.01)],
 ) -> Image:
     """Sharpen images by taking a blurred copy away from them (unsharp masking)."""
-    kernel = -SHARPENING_UNIT * alpha * gaussian_kernel(sharpen_radius, sigma)
-    kernel[sharpen_radius, sharpen_radius] += 1.0 - kernel.sum()
-    return filtered(image, kernel).clamp(0.0, 1.0)
+    weight = SHARPENING_UNIT * alpha
+    return ((1.0 + weight) * image - weight * blurred(image, sharpen_radius, sigma)).clamp(0.0, 1.0)
 
 
 @image_node("ImageAddNoise", category="image")

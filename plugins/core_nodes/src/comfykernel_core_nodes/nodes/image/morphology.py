@@ -29,9 +29,19 @@ def dilated(image: Tensor, size: int) -> Tensor:
     With an even size the square reaches a pixel further up and left. What lies outside of the image does not count.
     """
     before, after = size // 2, size - size // 2 - 1
-    rows = functional.pad(image, (0, 0, before, after), value=-torch.inf)
-    columns = functional.pad(functional.max_pool2d(rows, (size, 1), stride=1), (before, after), value=-torch.inf)
-    return functional.max_pool2d(columns, (1, size), stride=1)
+    padded = functional.pad(image, (before, after, before, after), value=-torch.inf)
+    return _largest(_largest(padded, size, -1), size, -2)
+
+
+def _largest(values: Tensor, size: int, dimension: int) -> Tensor:
+    """The largest of ``size`` neighbours from each place on; a step doubles how many are known."""
+    known = 1
+    while known < size:
+        step = min(known, size - known)
+        length = values.shape[dimension] - step
+        values = torch.maximum(values.narrow(dimension, 0, length), values.narrow(dimension, step, length))
+        known += step
+    return values
 
 
 def eroded(image: Tensor, size: int) -> Tensor:

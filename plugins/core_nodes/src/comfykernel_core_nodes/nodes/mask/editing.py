@@ -17,6 +17,9 @@ from comfykernel_sdk.sockets import Choice, Float, Image, Int, Mask, Toggle
 
 mask_node = extra_node("nodes_mask")
 
+LARGEST_DIAMOND: Final = 64
+"""Pixels that a mask grows by at once: the margin that this needs is as wide."""
+
 Feather = Annotated[int, Int(default=0, min=0, max=MAX_SIDE, step=1)]
 
 
@@ -122,17 +125,28 @@ def grow_mask(
         return (dilated if expand > 0 else eroded)(mask.unsqueeze(1), size)[:, 0]
     sign = 1.0 if expand > 0 else -1.0
     grown = mask * sign
-    for _ in range(steps):
-        grown = _grown_by_a_cross(grown)
+    for done in range(0, steps, LARGEST_DIAMOND):
+        grown = _diamond(grown, min(LARGEST_DIAMOND, steps - done))
     return grown * sign
 
 
-def _grown_by_a_cross(mask: Tensor) -> Tensor:
-    """The largest value among each place of [batch, height, width] and its four neighbours."""
-    return torch.maximum(
-        functional.max_pool2d(mask, (3, 1), stride=1, padding=(1, 0)),
-        functional.max_pool2d(mask, (1, 3), stride=1, padding=(0, 1)),
-    )
+def _diamond(mask: Tensor, radius: int) -> Tensor:
+    """The largest value within ``radius`` steps along rows and columns of each place of [batch, height, width].
+
+    Four diamonds of radius r, moved by s <= r in the four directions, cover that of radius r + s.
+    """
+    values = functional.pad(mask, (radius,) * 4, value=-torch.inf)
+    reached = 0
+    while reached < radius:
+        step = max(1, min(reached, radius - reached))
+        grown = values.clone()
+        for dimension in (1, 2):
+            length = values.shape[dimension] - step
+            for to, from_ in ((0, step), (step, 0)):
+                part = grown.narrow(dimension, to, length)
+                torch.maximum(part, values.narrow(dimension, from_, length), out=part)
+        values, reached = grown, reached + step
+    return values[:, radius:-radius, radius:-radius]
 
 
 @mask_node("ThresholdMask", category="mask")
