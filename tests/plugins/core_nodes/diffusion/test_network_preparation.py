@@ -15,6 +15,7 @@ from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
 from comfykernel_core_nodes.diffusion.flux import Flux, FluxConfig
 from comfykernel_core_nodes.diffusion.hook_points import NO_HOOKS, Hooks
 from comfykernel_core_nodes.diffusion.latent_formats import FLUX as FLUX_LATENTS
+from comfykernel_core_nodes.diffusion.memory import DevicePolicy, ModelMemory
 from comfykernel_core_nodes.diffusion.model_sampling import ModelSampling
 from comfykernel_core_nodes.diffusion.position_scaling import AxisChange, scale_positions
 from comfykernel_core_nodes.diffusion.weights import TensorSource, Weights
@@ -47,11 +48,12 @@ def test_repeated_blocks_of_a_transformer_are_the_elements_of_its_lists(flux: Fl
 def test_a_compiled_handle_has_a_network_of_its_own(checkpoint_file: Path) -> None:
     model = load_diffusion_model(checkpoint_file)
     compiled = model.with_preparation(lambda network: compile_blocks(network, backend="eager"))
-    plain, own = model.ready().network, compiled.ready().network
+    memory = ModelMemory(DevicePolicy(device="cpu", force="fp32", packed=False))
+    plain, own = model.ready(memory).network, compiled.ready(memory).network
     assert all(hasattr(block, MARK) for block in repeated_blocks(own))
     assert not any(hasattr(block, MARK) for block in repeated_blocks(plain))
     first = repeated_blocks(own)[0].forward
-    assert repeated_blocks(compiled.ready().network)[0].forward is first
+    assert repeated_blocks(compiled.ready(memory).network)[0].forward is first
     shared = dict(plain.named_parameters())
     assert all(tensor.data_ptr() == shared[name].data_ptr() for name, tensor in own.named_parameters())
     x, timesteps, context = torch.ones(1, 4, 8, 8), torch.tensor([500.0]), torch.ones(1, 7, 64)
