@@ -18,6 +18,8 @@ from comfykernel_compat_comfyui.diffusion_bridge.forms import install_forms
 from comfykernel_compat_comfyui.shims.comfy import sample as pack_sample
 from comfykernel_compat_comfyui.shims.comfy import sd
 from comfykernel_compat_comfyui.shims.comfy.samplers import CFGGuider, KSampler, sampler_object
+from comfykernel_sdk.nodes import definition_of
+from comfykernel_sdk.testing import run_node
 
 CHECKPOINT = Path(comfykernel_demo_model.__file__).parent / "checkpoints" / "demo.safetensors"
 CLOSE = 1e-4
@@ -188,3 +190,40 @@ def test_checkpoints_are_loaded_in_the_forms_that_packs_know() -> None:
     cond, pooled = clip.encode_from_tokens(clip.tokenize("a"), return_pooled=True)
     assert cond.shape[:2] == (1, 77)
     assert pooled.ndim == 2
+
+
+def test_what_packs_change_in_sampling_holds_for_nodes_of_comfykernel(
+    parts: library.Checkpoint, conditions: tuple[list[Any], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from comfykernel_compat_comfyui.loading.patched_sampling import changed_functions, heed_patches
+    from comfykernel_compat_comfyui.shims import latent_preview, nodes
+    from comfykernel_core_nodes.nodes.sampling.ksampler import ksampler
+
+    definition = definition_of(ksampler)
+    monkeypatch.setattr(definition, "run", definition.run)
+    heed_patches({"KSampler": definition})
+    nodes.NODE_CLASS_MAPPINGS.offer({"KSampler": definition})
+    positive, negative = (from_pack(side) for side in conditions)
+
+    def run() -> Any:
+        given = {"positive": positive, "negative": negative, "latent_image": {"samples": torch.zeros(1, 4, 8, 8)}}
+        return run_node(
+            ksampler, model=parts.model, seed=3, steps=2, cfg=4.0, sampler_name="euler", scheduler="normal",
+            denoise=1.0, **given,
+        )  # fmt: skip
+
+    plain = run().output["samples"]
+    assert changed_functions() == []
+    previewed: list[tuple[int, ...]] = []
+
+    class Previewer(latent_preview.LatentPreviewer):
+        def decode_latent_to_preview_image(self, preview_format: str, x0: Tensor) -> Any:
+            previewed.append(tuple(x0.shape))
+
+    monkeypatch.setattr(latent_preview, "get_previewer", lambda device, latent_format: Previewer())
+    assert changed_functions() == ["latent_preview.get_previewer"]
+    assert torch.allclose(run().output["samples"], plain, atol=CLOSE)
+    assert previewed == [(1, 4, 8, 8)] * 2
+    original = pack_sample.sample
+    monkeypatch.setattr(pack_sample, "sample", lambda *args, **kwargs: original(*args, **kwargs) + 1.0)
+    assert torch.allclose(run().output["samples"], plain + 1.0, atol=CLOSE)

@@ -26,6 +26,7 @@ class PeerWorld:
     def __init__(self, settings: Settings, storage: Storage | None) -> None:
         from ..shims import nodes
         from ..shims.comfy import cli_args
+        from .patched_sampling import heed_patches
 
         peer_names.install()
         install_forms()
@@ -37,6 +38,7 @@ class PeerWorld:
         self._web_directories = nodes.EXTENSION_WEB_DIRS
         definitions = other_definitions(settings, storage)
         self._mappings.offer(definitions)
+        heed_patches(definitions)
         self._titles.update({id: d.spec.display_name or id for id, d in definitions.items()})
         self.types = {socket.type for d in definitions.values() for socket in d.spec.inputs}
         self.types |= {socket.type for d in definitions.values() for socket in d.spec.outputs}
