@@ -57,7 +57,9 @@ def _constant(_: Tensor, strength: float) -> float:
 def _by_mean_feature(x: Tensor, strength: float) -> Tensor:
     mean = x.mean(dim=1, keepdim=True)
     least, most = mean.amin(dim=(1, 2, 3), keepdim=True), mean.amax(dim=(1, 2, 3), keepdim=True)
-    return (mean - least) / (most - least) * (strength - 1.0) + 1.0
+    # A map that is the same everywhere stays as it is.
+    spread = (most - least).clamp(min=torch.finfo(x.dtype).tiny)
+    return (mean - least) / spread * (strength - 1.0) + 1.0
 
 
 def scaled_low_frequencies(x: Tensor, radius: int, factor: float) -> Tensor:

@@ -18,7 +18,7 @@ from comfykernel_core_nodes.nodes.declare import extra_node
 from comfykernel_core_nodes.nodes.errors import missing_part
 from comfykernel_core_nodes.nodes.model_patches.unet_features import ListedModel
 from comfykernel_core_nodes.nodes.sockets import ClipModel, Model
-from comfykernel_sdk.sockets import Choice, Float, Socket
+from comfykernel_sdk.sockets import Choice, Float, Out, Socket
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def unet_temporal_attention_multiply(
 @backend_node("ModelAttentionBackend", category="advanced/model_patches", display_name="Model Attention Backend")
 def model_attention_backend(
     model: Model, attention: Annotated[str, Choice(PYTORCH, KITCHEN, default=PYTORCH, as_list=False)]
-) -> Annotated[Model, Socket("MODEL")]:
+) -> Annotated[Model, Out("model")]:
     """Choose what computes a model's attention; where the choice is not at hand, PyTorch does, with a warning."""
     if attention != PYTORCH:
         logger.warning("%s is not at hand here: attention is computed by PyTorch.", attention.capitalize())
