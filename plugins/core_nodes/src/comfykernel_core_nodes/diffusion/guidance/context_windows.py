@@ -73,9 +73,13 @@ def uniform_windows(count: int, step: int, how: Windows) -> list[Window]:
             continue
         start = window[0]
         moved = [(place - start) % count for place in window]
+        if moved != sorted(moved):
+            # Spaced so widely that it goes round more than once.
+            continue
         windows.append([place + count - 1 - moved[-1] for place in moved])
         if first_again not in waiting[(number + 1) % len(waiting)]:
-            windows.append(list(range(first_again, first_again + how.length)))
+            first = min(first_again, count - how.length)
+            windows.append(list(range(first, first + how.length)))
     return [window for place, window in enumerate(windows) if window not in windows[:place]]
 
 
