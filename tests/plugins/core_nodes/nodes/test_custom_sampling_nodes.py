@@ -164,6 +164,8 @@ def test_consistency_sampling_upscales_on_the_way(parts: Parts) -> None:
     sampler = parts.run.node("SamplerLCMUpscale", scale_ratio=1.5, scale_steps=-1, upscale_method="bislerp")
     output, _ = parts.guided(empty(), sampler=sampler)
     assert output["samples"].shape == (1, 4, 12, 12)
+    with pytest.raises(BadInput, match="where no mask is"):
+        parts.guided({**empty(), "noise_mask": torch.ones(1, 8, 8)}, sampler=sampler)
 
 
 @pytest.mark.parametrize(

@@ -268,6 +268,9 @@ class MaskedDenoiser:
         return mask
 
     def _noisy(self, x: Tensor, sigma: Tensor, mask: Tensor) -> Tensor:
+        if x.shape != self.latent.shape:
+            found = f"The sampler went on from {list(self.latent.shape)} to {list(x.shape)}, where no mask is."
+            raise LatentShapeError(found, "A sampler that changes the size cannot keep a part of the latent.")
         return x * mask + self.path.add_noise(self.latent, self.noise, sigma) * (1.0 - mask)
 
     def _kept(self, denoised: Tensor, mask: Tensor) -> Tensor:
