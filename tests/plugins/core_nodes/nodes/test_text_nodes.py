@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykernel_core_nodes.nodes.text import patterns, strings, structured
-from comfykernel_core_nodes.nodes.text.saving import indented
+from comfykernel_core_nodes.nodes.text.text_files import indented
 from comfykernel_sdk.errors import BadInput
 
 FLAGS = {"case_insensitive": True, "multiline": False, "dotall": False}
