@@ -43,13 +43,13 @@ from .image import (
 )
 from .latent import arithmetic, empty, files, joining, pixels, shapes, tiled, turning
 from .loaders import checkpoint_forms, checkpoints, parts
-from .logic import cameras, choices, lists, math_expression, preview, primitives
+from .logic import cameras, choices, lists, loops, math_expression, preview, primitives
 from .mask import channels, compositing, editing, pasting
 from .merging import blocks_of_families, whole_models
 from .model_patches import attention, compilation, hypernetworks, positions, unet_features
 from .model_sampling import flows, parametrisations, precision
 from .sampling import custom, guiders, ksampler, noise, published_schedulers, samplers, schedulers, sigmas
-from .text import patterns, saving, strings, structured
+from .text import patterns, strings, structured, text_files
 from .vision import encoders, photo_maker, styles
 
 MODULES = (
@@ -68,8 +68,8 @@ MODULES = (
     strings, patterns, structured, primitives, preview, choices,
     combining, scales, perpendicular, weakened, soft_masks, step_caches, windows, operations, noise_scale,
     schedulers, published_schedulers, sigmas, samplers, noise, guiders, custom, parametrisations, flows, precision,
-    comparison, resize_modes, lists, math_expression, saving,
-    boxes, colour_transfer, cropping, export, histograms, painting, cameras, datasets,
+    comparison, resize_modes, lists, math_expression, text_files,
+    boxes, colour_transfer, cropping, export, histograms, painting, cameras, datasets, loops,
 )  # fmt: skip
 """In the order in which clients list the nodes."""
 
