@@ -1,9 +1,9 @@
 """What the recording program left on a model for the cases after.
 
-The records `MODEL/patch/...` were made one after another on a model that stayed loaded, and three changes stayed on it:
-the weights of UNetSelfAttentionMultiply, then those of UNetCrossAttentionMultiply, and the latent format that
-ModelSamplingContinuousEDM sets for `edm_playground_v2.5`. A case after them holds numbers of the changed model. Such
-a case is checked on the model as it is, and then on the model as it was when the numbers were taken.
+The records `MODEL/patch/...` were made one after another on a model that stayed loaded, and three changes stayed on
+it: the weights of UNetSelfAttentionMultiply, then those of UNetCrossAttentionMultiply, and the latent format that
+ModelSamplingContinuousEDM sets for `edm_playground_v2.5`. A case after them holds numbers of the changed model. Such a
+case is checked on the model as it is, and then on the model as it was when the numbers were taken.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
 from comfykernel_core_nodes.diffusion.latent_formats import SDXL_PLAYGROUND
 from comfykernel_core_nodes.golden.node_graphs import run_single
 
-# Part of the names of the cases that were recorded in a row.
-RECORDED_IN_A_ROW: Final = "/patch/"
+# Parts of the names of the cases that were recorded in a row.
+RECORDED_IN_A_ROW: Final = ("/patch/", "/merge/")
+# Ending of the names of models that no earlier case had changed.
+UNCHANGED_ENDING: Final = "_b"
 MULTIPLIERS: Final = {"q": 1.2, "k": 0.9, "v": 1.1, "out": 0.8}
 MULTIPLYING_NODES: Final = ("UNetSelfAttentionMultiply", "UNetCrossAttentionMultiply")
 
