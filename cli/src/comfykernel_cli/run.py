@@ -66,9 +66,8 @@ def command(
     more = {"paths__output": output} if output is not None else {}
     settings = effective_settings(context, **more).settings
     source = open_source(workflow, workflow_readers(settings))
-    from comfykernel.server import set_up_logging
-
     from ._engine import catalog_of, start_engine
+    from ._logging import set_up_logging
 
     set_up_logging(settings.log)
     engine = start_engine(settings)

@@ -7,6 +7,7 @@ import logging
 
 import click
 
+from ._logging import set_up_logging
 from ._options import ServerCommand, effective_settings, flags_without_effect
 
 
@@ -17,7 +18,7 @@ def command(context: click.Context) -> None:
     effective = effective_settings(context)
     if effective.settings.plugin.get("devtools", {}).get("reload") and not _has_devtools():
         raise click.UsageError("--reload needs the distribution comfykernel-devtools, which is not installed.", context)
-    from comfykernel.server import serve, set_up_logging
+    from ._server_process import serve
 
     set_up_logging(effective.settings.log)
     if ignored := flags_without_effect(context):
