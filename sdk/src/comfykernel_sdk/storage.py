@@ -7,7 +7,7 @@ asynchronous and lives in the server process only.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, TypeAlias, Unpack
 
 import msgspec
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 FileKind: TypeAlias = Literal["input", "output", "temp"]
+FileContent: TypeAlias = "bytes | Iterable[bytes | memoryview]"
+"""What a file shall hold, at once or part by part."""
 FILE_KINDS: tuple[FileKind, ...] = ("input", "output", "temp")
 
 
@@ -78,10 +80,12 @@ class FileStore(Protocol):
         """
 
     def write_numbered(
-        self, place: NumberedName, suffix: str, data: bytes, *, offset: int = 0, batch_number: int = 0
+        self, place: NumberedName, suffix: str, data: FileContent, *, offset: int = 0, batch_number: int = 0
     ) -> FileRef:
         """Write a whole file under the first number from ``place.counter + offset`` on that is free.
 
+        ``data`` is the content, or an iterable of its parts for a file that is larger than memory; when it raises,
+        there is no file.
         The name is taken and filled in one step: two workers that save under one prefix never get the same name.
         """
 

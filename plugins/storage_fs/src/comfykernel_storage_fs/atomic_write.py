@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from comfykernel_sdk.storage import FileContent
+
 HIDDEN: Final = ".comfykernel-"
 """Beginning of the names of files being written; no listing shows them."""
 PART: Final = ".part"
@@ -36,7 +38,7 @@ def replace_file(path: Path, data: bytes | bytearray, *, durable: bool = True) -
 
 
 def create_file(
-    paths: Iterable[Path], data: bytes | bytearray, *, durable: bool = True, reuse: bool = False
+    paths: Iterable[Path], data: bytearray | FileContent, *, durable: bool = True, reuse: bool = False
 ) -> Path | None:
     """Write a new file under the first of these names that no process has taken (all in one folder).
 
@@ -99,18 +101,21 @@ def _claim_and_replace(hidden: Path, path: Path) -> bool:
     return True
 
 
-def _holds(path: Path, data: bytes | bytearray) -> bool:
+def _holds(path: Path, data: bytearray | FileContent) -> bool:
+    if not isinstance(data, bytes | bytearray):
+        return False
     return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
 
 
 @contextlib.contextmanager
-def _written(folder: Path, data: bytes | bytearray, *, durable: bool) -> Iterator[Path]:
+def _written(folder: Path, data: bytearray | FileContent, *, durable: bool) -> Iterator[Path]:
     """A hidden file in the folder with the data, gone at the end."""
     hidden = folder / f"{HIDDEN}{os.getpid()}-{secrets.token_hex(8)}{PART}"
     try:
         make_folder(folder)
         with hidden.open("xb") as file:
-            file.write(data)
+            for part in (data,) if isinstance(data, bytes | bytearray) else data:
+                file.write(part)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())

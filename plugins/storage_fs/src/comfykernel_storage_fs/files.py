@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from comfykernel_sdk.errors import Forbidden, InvalidPath, NotFound
 from comfykernel_sdk.file_names import check_name, split_path
-from comfykernel_sdk.storage import FILE_KINDS, FileInfo, FileKind, FileRef, NumberedName
+from comfykernel_sdk.storage import FILE_KINDS, FileContent, FileInfo, FileKind, FileRef, NumberedName
 
 from .atomic_write import HIDDEN, create_file, make_folder, replace_file
 from .confinement import inside
@@ -53,7 +53,7 @@ class FolderFileStore:
         return FileRef(path.name, ref.subfolder, ref.type)
 
     def write_numbered(
-        self, place: NumberedName, suffix: str, data: bytes, *, offset: int = 0, batch_number: int = 0
+        self, place: NumberedName, suffix: str, data: FileContent, *, offset: int = 0, batch_number: int = 0
     ) -> FileRef:
         """Write a whole file under the first number from ``place.counter + offset`` on that is free."""
         refs = (place.ref(suffix, offset=number, batch_number=batch_number) for number in itertools.count(offset))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import Forbidden, InvalidPath, NotFound
 from ..file_names import check_name, split_path
-from ..storage import FILE_KINDS, FileInfo, FileKind, FileRef, NumberedName
+from ..storage import FILE_KINDS, FileContent, FileInfo, FileKind, FileRef, NumberedName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,9 +52,10 @@ class MemoryFiles:
         return ref
 
     def write_numbered(
-        self, place: NumberedName, suffix: str, data: bytes, *, offset: int = 0, batch_number: int = 0
+        self, place: NumberedName, suffix: str, data: FileContent, *, offset: int = 0, batch_number: int = 0
     ) -> FileRef:
         """Write a whole file under the first number that is free."""
+        data = data if isinstance(data, bytes) else b"".join(data)
         with self._lock:
             numbers = itertools.count(offset)
             refs = (place.ref(suffix, offset=number, batch_number=batch_number) for number in numbers)

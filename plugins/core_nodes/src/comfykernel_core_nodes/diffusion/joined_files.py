@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.errors import CheckpointError
@@ -31,6 +32,9 @@ class JoinedFile:
     @property
     def metadata(self) -> Mapping[str, str]:
         return self._files[0].metadata if self._files else {}
+
+    def dtype(self, name: str) -> torch.dtype:
+        return self._places[name].dtype(name)
 
     def read(self, names: Mapping[str, str]) -> dict[str, Tensor]:
         wanted: dict[int, dict[str, str]] = {}

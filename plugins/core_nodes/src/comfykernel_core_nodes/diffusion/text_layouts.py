@@ -23,7 +23,7 @@ TOKEN_EMBEDDING: Final = "embeddings.token_embedding.weight"
 WIDTHS: Final[dict[int, TextKind]] = {768: "clip_l", 1024: "clip_h", 1280: "clip_g"}
 
 # Modules of a layer: open_clip -> Hugging Face.
-_LAYER_NAMES: Final = {
+OPEN_CLIP_LAYER_NAMES: Final = {
     "ln_1": "layer_norm1",
     "ln_2": "layer_norm2",
     "mlp.c_fc": "mlp.fc1",
@@ -32,7 +32,7 @@ _LAYER_NAMES: Final = {
 }
 _LAYER: Final = re.compile(r"transformer\.resblocks\.(\d+)\.(.+)\.(weight|bias)")
 _STACKED: Final = re.compile(r"transformer\.resblocks\.(\d+)\.attn\.in_proj_(weight|bias)")
-_OUTER_NAMES: Final = {
+OPEN_CLIP_OUTER_NAMES: Final = {
     "positional_embedding": "embeddings.position_embedding.weight",
     "token_embedding.weight": TOKEN_EMBEDDING,
     "ln_final.weight": "final_layer_norm.weight",
@@ -91,15 +91,15 @@ def clip_tensors(header: ModelHeader) -> dict[str, str | Made]:
 
 def _open_clip_tensors(header: ModelHeader) -> Iterator[tuple[str, str | Made]]:
     for name, full in header.names.items():
-        if name in _OUTER_NAMES:
-            yield _OUTER_NAMES[name], full
+        if name in OPEN_CLIP_OUTER_NAMES:
+            yield OPEN_CLIP_OUTER_NAMES[name], full
         elif name == "text_projection":
             yield "text_projection.weight", transposed(full)
         elif match := _STACKED.fullmatch(name):
             for index, part in enumerate("qkv"):
                 yield f"encoder.layers.{match[1]}.self_attn.{part}_proj.{match[2]}", part_of(full, index, 3)
-        elif (match := _LAYER.fullmatch(name)) and match[2] in _LAYER_NAMES:
-            yield f"encoder.layers.{match[1]}.{_LAYER_NAMES[match[2]]}.{match[3]}", full
+        elif (match := _LAYER.fullmatch(name)) and match[2] in OPEN_CLIP_LAYER_NAMES:
+            yield f"encoder.layers.{match[1]}.{OPEN_CLIP_LAYER_NAMES[match[2]]}.{match[3]}", full
 
 
 def t5_plan(header: ModelHeader) -> NetworkPlan | None:

@@ -29,6 +29,11 @@ DTYPE_BYTES: Final = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2,
     "I32": 4, "U32": 4, "F32": 4, "F64": 8, "I64": 8, "U64": 8, "C64": 8,
 }  # fmt: skip
+TORCH_DTYPES: Final = {
+    "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2, "I16": torch.int16, "F16": torch.float16, "BF16": torch.bfloat16, "I32": torch.int32,
+    "F32": torch.float32, "F64": torch.float64, "I64": torch.int64,
+}  # fmt: skip
 PICKLE_SUFFIXES: Final = frozenset({".ckpt", ".pt", ".pt2", ".bin", ".pth", ".pkl"})
 
 
@@ -54,6 +59,9 @@ class WeightFile(Protocol):
     def metadata(self) -> Mapping[str, str]:
         """Free text of the file's author."""
 
+    def dtype(self, name: str) -> torch.dtype:
+        """In which precision a tensor is stored."""
+
     def read(self, names: Mapping[str, str]) -> dict[str, Tensor]:
         """Tensors on the CPU: `names` maps the name in the result to the name in the file."""
 
@@ -75,6 +83,9 @@ class SafetensorsFile:
     @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         return {name: info.shape for name, info in self.infos.items()}
+
+    def dtype(self, name: str) -> torch.dtype:
+        return TORCH_DTYPES.get(self.infos[name].dtype, torch.float32)
 
     def read(self, names: Mapping[str, str]) -> dict[str, Tensor]:
         try:
@@ -174,6 +185,9 @@ class PickleFile:
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         return {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
+
+    def dtype(self, name: str) -> torch.dtype:
+        return self.tensors[name].dtype
 
     def read(self, names: Mapping[str, str]) -> dict[str, Tensor]:
         return {name: self.tensors[key] for name, key in names.items()}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.errors import CheckpointError
 from comfykernel_core_nodes.diffusion.model_header import Header, read_plan, read_scales
+from comfykernel_core_nodes.diffusion.weight_files import WeightFile
 from comfykernel_sdk.families import Made, NetworkPlan, Shape
 
 logger = logging.getLogger(__name__)
@@ -42,10 +43,12 @@ class TensorSource:
         shapes: Mapping[str, Shape],
         scales: Callable[[], dict[str, Tensor]] = dict,
         read_some: Callable[[Collection[str]], dict[str, Tensor]] | None = None,
+        dtype_of: Callable[[str], torch.dtype] | None = None,
     ) -> None:
         self._read = read
         self._read_scales = scales
         self._read_some = read_some
+        self._dtype_of = dtype_of
         self.shapes = shapes
 
     @cached_property
@@ -72,7 +75,14 @@ class TensorSource:
             self.shapes,
             self._read_scales,
             lambda names: stored(self.some(names)),
+            lambda _name: dtype,
         )
+
+    def dtype(self, name: str) -> torch.dtype:
+        """The precision in which a tensor would be saved: that of its file, half for 8-bit weights with a factor."""
+        if name in self.scales:
+            return torch.float16
+        return self.some([name])[name].dtype if self._dtype_of is None else self._dtype_of(name)
 
     def some(self, names: Collection[str]) -> dict[str, Tensor]:
         """A few tensors, on the CPU; those that come from a file are not kept here."""
@@ -181,13 +191,20 @@ def planned_weights(plan: NetworkPlan) -> Weights[nn.Module]:
                 header.file.path, f"has tensor {source!r} of shape {found}; its model needs {wanted}."
             )
     file = header.file
-    source = TensorSource(
+    tensor_source = TensorSource(
         lambda: read_plan(file, tensors),
         {name: expected[name] for name in tensors},
         lambda: read_scales(file, tensors),
         lambda names: read_plan(file, {name: tensors[name] for name in names}),
+        partial(_stored_dtype, file, tensors),
     )
-    return Weights(plan.build, source, label=header.file.path)
+    return Weights(plan.build, tensor_source, label=header.file.path)
+
+
+def _stored_dtype(file: WeightFile, tensors: Mapping[str, str | Made], name: str) -> torch.dtype:
+    """The precision of a planned tensor, or of the first that it is made of."""
+    source = tensors[name]
+    return file.dtype(source if isinstance(source, str) else source.names[0])
 
 
 def _place(tensors: Mapping[str, str | Made], position: Mapping[str, int], name: str) -> int:

@@ -70,6 +70,10 @@ class RecipeFile:
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         self._key, self._renamed, self._dtype = key, renamed, dtype
 
+    def dtype(self, name: str) -> torch.dtype:
+        """All tensors have one."""
+        return self._dtype
+
     def read(self, names: Mapping[str, str]) -> dict[str, Tensor]:
         """Tensors by their names in the result."""
         return {name: self._made(source).to(self._dtype) for name, source in names.items()}

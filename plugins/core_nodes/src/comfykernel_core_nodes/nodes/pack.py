@@ -45,7 +45,7 @@ from .latent import arithmetic, empty, files, joining, pixels, shapes, tiled, tu
 from .loaders import checkpoint_forms, checkpoints, parts
 from .logic import cameras, choices, lists, loops, math_expression, preview, primitives
 from .mask import channels, compositing, editing, pasting
-from .merging import blocks_of_families, whole_models
+from .merging import blocks_of_families, saving, whole_models
 from .model_patches import attention, compilation, hypernetworks, positions, unet_features
 from .model_sampling import flows, parametrisations, precision
 from .sampling import custom, guiders, ksampler, noise, published_schedulers, samplers, schedulers, sigmas
@@ -55,7 +55,7 @@ from .vision import encoders, photo_maker, styles
 MODULES = (
     checkpoints, prompts, ksampler,
     checkpoint_forms, parts,
-    whole_models,
+    whole_models, saving,
     areas, mixing, texts_of_parts, texts_of_families,
     pixels, shapes,
     transform, load, save, channels,
