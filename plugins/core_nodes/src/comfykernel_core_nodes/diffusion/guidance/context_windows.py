@@ -63,24 +63,21 @@ def looped_windows(count: int, step: int, how: Windows) -> list[Window]:
 
 
 def uniform_windows(count: int, step: int, how: Windows) -> list[Window]:
-    """The same without going on at the start: such windows are moved to the end, what they lose gets one of its own."""
+    """The same without going on at the start: such windows are moved to the end, what is left out gets its own."""
     windows: list[Window] = []
-    waiting = looped_windows(count, step, Windows(how.length, how.overlap, how.stride))
-    for number, window in enumerate(waiting):
-        first_again = next((here for last, here in pairwise(window) if here < last), None)
-        if first_again is None:
+    for window in looped_windows(count, step, Windows(how.length, how.overlap, how.stride)):
+        if any(here < last for last, here in pairwise(window)):
+            moved = [(place - window[0]) % count for place in window]
+            if moved != sorted(moved):
+                # Spaced so widely that it goes round more than once.
+                continue
+            window = [place + count - 1 - moved[-1] for place in moved]
+        if window not in windows:
             windows.append(window)
-            continue
-        start = window[0]
-        moved = [(place - start) % count for place in window]
-        if moved != sorted(moved):
-            # Spaced so widely that it goes round more than once.
-            continue
-        windows.append([place + count - 1 - moved[-1] for place in moved])
-        if first_again not in waiting[(number + 1) % len(waiting)]:
-            first = min(first_again, count - how.length)
-            windows.append(list(range(first, first + how.length)))
-    return [window for place, window in enumerate(windows) if window not in windows[:place]]
+    while missing := set(range(count)) - {place for window in windows for place in window}:
+        first = min(*missing, count - how.length)
+        windows.append(list(range(first, first + how.length)))
+    return windows
 
 
 def _halving(step: int) -> float:
