@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Final, TypeAlias
 
 import torch
 from torch import Tensor
 
+from comfykernel_core_nodes.diffusion.memory import default_memory, first_that_fits
 from comfykernel_core_nodes.diffusion.tiling import tile_count
 from comfykernel_core_nodes.diffusion.upscalers import OVERLAP, TILE, Upscaler, load_upscaler
 from comfykernel_core_nodes.nodes.condition_values import with_values
@@ -17,14 +19,13 @@ from comfykernel_core_nodes.nodes.errors import reported
 from comfykernel_core_nodes.nodes.image.resampling import resize
 from comfykernel_core_nodes.nodes.open_sockets import OpenConditions, OpenImage
 from comfykernel_sdk.context import NodeContext
-from comfykernel_sdk.errors import BadInput
 from comfykernel_sdk.sockets import Choice, Float, Image, Socket
 
 upscale_node = extra_node("nodes_upscale_model")
 
 FOLDER: Final = "upscale_models"
-SMALLEST_TILE: Final = 128
-"""Pixels of a tile's side below which a device that is out of memory is given up."""
+TILES: Final = (TILE, TILE // 2, TILE // 4)
+"""Pixels of a tile's side, and of those that are tried when memory is out."""
 
 UpscaleModel: TypeAlias = Annotated[Upscaler, Socket("UPSCALE_MODEL")]
 # The latents of the model that enlarges four times are pictures of a quarter of the size.
@@ -56,20 +57,9 @@ def image_upscale_with_model(
     Raises:
         BadInput: the picture has too few channels, or the memory is too small for the smallest tiles.
     """
-    tile = TILE
-    while True:
-        try:
-            return _in_tiles(context, upscale_model, image, tile)
-        except torch.OutOfMemoryError as error:
-            tile //= 2
-            if tile < SMALLEST_TILE:
-                raise BadInput(
-                    f"There is not enough memory to enlarge a tile of {SMALLEST_TILE} x {SMALLEST_TILE} pixels.",
-                    type="out_of_memory",
-                    hint="Free the models that are loaded, or run on the CPU.",
-                ) from error
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+    ways = [(f"tiles of {tile} pixels", partial(_in_tiles, context, upscale_model, image, tile)) for tile in TILES]
+    with reported():
+        return first_that_fits(default_memory(), "enlarging of pictures", ways)
 
 
 def _in_tiles(context: NodeContext, model: Upscaler, image: Tensor, tile: int) -> Tensor:
@@ -81,8 +71,7 @@ def _in_tiles(context: NodeContext, model: Upscaler, image: Tensor, tile: int) -
         context.progress(done, total)
         done += 1
 
-    with reported():
-        enlarged = model.upscale(image, tile=tile, overlap=OVERLAP, check=report)
+    enlarged = model.upscale(image, tile=tile, overlap=OVERLAP, check=report)
     context.progress(total, total)
     return enlarged
 
