@@ -9,7 +9,8 @@ from comfykernel_core_nodes.diffusion.control_loading import load_control_net
 from comfykernel_core_nodes.diffusion.control_net import AppliedControlNet, ControlNet
 from comfykernel_core_nodes.diffusion.image_codec import ImageCodec
 from comfykernel_core_nodes.nodes.declare import core_node, extra_node
-from comfykernel_core_nodes.nodes.errors import missing_part, reported
+from comfykernel_core_nodes.nodes.errors import reported
+from comfykernel_core_nodes.nodes.latent.pixels import present_codec
 from comfykernel_core_nodes.nodes.open_sockets import OpenConditions, OpenControlNet, OpenImage, OpenVae
 from comfykernel_core_nodes.nodes.sockets import Codec, Conditions, Model, VaeModel
 from comfykernel_sdk.context import NodeContext
@@ -118,7 +119,7 @@ def control_net_apply_sd3(
 ) -> tuple[Positive, Negative]:
     """Let a control network that sees latents follow a picture during a part of the run."""
     return control_net_apply_advanced(
-        positive, negative, control_net, image, strength, start_percent, end_percent, present(vae)
+        positive, negative, control_net, image, strength, start_percent, end_percent, present_codec(vae)
     )
 
 
@@ -152,7 +153,7 @@ def control_net_inpainting_apply(
         strength=strength,
         start_percent=start_percent,
         end_percent=end_percent,
-        vae=autoencoder(present(vae)),
+        vae=autoencoder(present_codec(vae)),
         mask=mask,
     )
     return with_control(positive, applied), with_control(negative, applied)
@@ -161,13 +162,6 @@ def control_net_inpainting_apply(
 def with_control(conditions: Conditions, applied: AppliedControlNet) -> list[Conditioning]:
     """Conditions on which one more control network acts."""
     return [each.with_changes(controls=(*each.controls, applied)) for each in conditions]
-
-
-def present(vae: Codec | None) -> Codec:
-    """The autoencoder; raises `BadInput` when the checkpoint held none."""
-    if vae is None:
-        raise missing_part("autoencoder", "Load one with VAELoader.")
-    return vae
 
 
 def autoencoder(vae: Codec | None) -> ImageCodec | None:

@@ -11,12 +11,13 @@ from torch import Tensor
 from comfykernel_core_nodes.diffusion.errors import LatentShapeError
 from comfykernel_core_nodes.diffusion.published_latents import PUBLISHED_FORMATS
 from comfykernel_core_nodes.nodes.condition_values import with_values
-from comfykernel_core_nodes.nodes.control.control_nets import Negative, Positive, present
+from comfykernel_core_nodes.nodes.control.control_nets import Negative, Positive
 from comfykernel_core_nodes.nodes.declare import extra_node
 from comfykernel_core_nodes.nodes.editing.inpainting import NamedLatent
 from comfykernel_core_nodes.nodes.errors import reported
 from comfykernel_core_nodes.nodes.image.resampling import resize_image
 from comfykernel_core_nodes.nodes.latent.empty import Batch, Height480, Height704, Width848, Width1280, blank_film
+from comfykernel_core_nodes.nodes.latent.pixels import present_codec
 from comfykernel_core_nodes.nodes.open_sockets import OpenVae
 from comfykernel_core_nodes.nodes.sockets import MAX_SIDE, Codec, Conditions
 from comfykernel_sdk.sockets import Float, Int, Latent, LatentDict, Socket
@@ -44,7 +45,7 @@ def cosmos_image_to_video_latent(
 ) -> Latent:
     """Make latents of a film for Cosmos, whose first or last pictures stay as they are given."""
     blank = blank_film(1, 16, length, height, width, pixels=8, together=COSMOS_FRAMES)
-    film = _Film(present(vae), blank["samples"], length, 8, COSMOS_FRAMES)
+    film = _Film(present_codec(vae), blank["samples"], length, 8, COSMOS_FRAMES)
     film.begin(start_image, grey_units=1)
     film.end(end_image)
     return film.latent(batch_size)
@@ -62,7 +63,7 @@ def cosmos_predict2_image_to_video_latent(
 ) -> Latent:
     """Make latents of a film for Cosmos Predict 2, whose first or last pictures stay as they are given."""
     blank = blank_film(1, 16, length, height, width, pixels=8, together=WAN_FRAMES)
-    film = _Film(present(vae), blank["samples"], length, 8, WAN_FRAMES)
+    film = _Film(present_codec(vae), blank["samples"], length, 8, WAN_FRAMES)
     film.begin(start_image, grey_units=1)
     film.end(end_image)
     return film.latent(batch_size, blank_as="Wan21")
@@ -79,7 +80,7 @@ def wan22_image_to_video_latent(
 ) -> Latent:
     """Make latents of a film for Wan 2.2, whose first pictures stay as they are given."""
     blank = blank_film(1, 48, length, height, width, pixels=16, together=WAN_FRAMES)
-    film = _Film(present(vae), blank["samples"], length, 16, WAN_FRAMES)
+    film = _Film(present_codec(vae), blank["samples"], length, 16, WAN_FRAMES)
     film.begin(start_image, grey_units=None)
     return film.latent(batch_size, blank_as="Wan22")
 

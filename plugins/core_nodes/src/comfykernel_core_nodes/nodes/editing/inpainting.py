@@ -13,9 +13,10 @@ from comfykernel_core_nodes.diffusion.conditioning import Conditioning
 from comfykernel_core_nodes.diffusion.errors import LatentShapeError
 from comfykernel_core_nodes.diffusion.image_codec import cropped_to_multiple
 from comfykernel_core_nodes.nodes.condition_values import with_values
-from comfykernel_core_nodes.nodes.control.control_nets import Negative, Positive, present
+from comfykernel_core_nodes.nodes.control.control_nets import Negative, Positive
 from comfykernel_core_nodes.nodes.declare import core_node, extra_node
 from comfykernel_core_nodes.nodes.errors import reported
+from comfykernel_core_nodes.nodes.latent.pixels import present_codec
 from comfykernel_core_nodes.nodes.open_sockets import OpenConditions, OpenImage, OpenVae
 from comfykernel_core_nodes.nodes.sockets import Conditions, VaeModel
 from comfykernel_sdk.sockets import Image, Latent, LatentDict, Mask, Out, Toggle
@@ -41,7 +42,7 @@ def inpaint_model_conditioning(
 
     A mask of another size is resized to the picture's; sides are cut to whole latent positions.
     """
-    codec = present(vae)
+    codec = present_codec(vae)
     with reported():
         cut = cropped_to_multiple(pixels, codec.downscale)
         fitted = _mask_for(mask, pixels, codec.downscale)
@@ -72,7 +73,7 @@ def instruct_pix_to_pix_conditioning(
     positive: OpenConditions, negative: OpenConditions, vae: OpenVae, pixels: OpenImage
 ) -> tuple[Positive, Negative, NamedLatent]:
     """Show a picture to a model that changes pictures by instructions (Brooks et al. 2022, arXiv:2211.09800)."""
-    codec = present(vae)
+    codec = present_codec(vae)
     with reported():
         seen = codec.encode(cropped_to_multiple(pixels, codec.downscale))
     return (*_showing((positive, negative), seen), {"samples": torch.zeros_like(seen)})

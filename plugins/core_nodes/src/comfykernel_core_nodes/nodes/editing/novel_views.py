@@ -11,11 +11,12 @@ from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.conditioning import Conditioning
 from comfykernel_core_nodes.diffusion.vision_encoding import VisionEncoder
-from comfykernel_core_nodes.nodes.control.control_nets import Negative, Positive, present
+from comfykernel_core_nodes.nodes.control.control_nets import Negative, Positive
 from comfykernel_core_nodes.nodes.declare import extra_node
 from comfykernel_core_nodes.nodes.editing.inpainting import NamedLatent
 from comfykernel_core_nodes.nodes.errors import reported
 from comfykernel_core_nodes.nodes.image.resampling import resize_image
+from comfykernel_core_nodes.nodes.latent.pixels import present_codec
 from comfykernel_core_nodes.nodes.open_sockets import OpenClipVision, OpenImage, OpenVae
 from comfykernel_core_nodes.nodes.sockets import MAX_SIDE, Codec, VaeModel
 from comfykernel_core_nodes.nodes.vision.encoders import ClipVision
@@ -138,7 +139,7 @@ def _shown(
     clip_vision: VisionEncoder, vae: Codec | None, image: Tensor, width: int, height: int, noise: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """What the image encoder makes of a picture, as tokens [1, pictures, width], and its latent."""
-    codec = present(vae)
+    codec = present_codec(vae)
     with reported():
         seen = clip_vision.encode(image).image_embeds[None]
         pixels = resize_image(image[..., :3], width, height, "bilinear", "center")

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.conditioning import Conditioning
 from comfykernel_core_nodes.nodes.condition_values import with_appended, with_values
-from comfykernel_core_nodes.nodes.control.control_nets import Negative, Positive, present
+from comfykernel_core_nodes.nodes.control.control_nets import Negative, Positive
 from comfykernel_core_nodes.nodes.declare import extra_node
 from comfykernel_core_nodes.nodes.errors import reported
 from comfykernel_core_nodes.nodes.image.resampling import resize_image
+from comfykernel_core_nodes.nodes.latent.pixels import present_codec
 from comfykernel_core_nodes.nodes.open_sockets import OpenConditions, OpenImage, OpenVae
 from comfykernel_core_nodes.nodes.sockets import Conditions
 from comfykernel_sdk.sockets import Choice, Float, Growing, Image, Latent, LatentDict, Out, Socket
@@ -91,7 +92,7 @@ def reference_multi_latent(
     if not given:
         blank: LatentDict = {"samples": torch.zeros(1, 16, BLANK_SIDE, BLANK_SIDE)}
         return positive, positive if negative is None else negative, blank
-    codec = present(vae)
+    codec = present_codec(vae)
     with reported():
         latents = [codec.encode(_prepared(image, resolution)[..., :3]) for image in given]
     sides = [positive, positive if negative is None else negative]

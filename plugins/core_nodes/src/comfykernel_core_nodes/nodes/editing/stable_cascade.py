@@ -7,10 +7,10 @@ from typing import Annotated, TypeAlias
 import torch
 
 from comfykernel_core_nodes.nodes.condition_values import with_values
-from comfykernel_core_nodes.nodes.control.control_nets import present
 from comfykernel_core_nodes.nodes.declare import extra_node
 from comfykernel_core_nodes.nodes.errors import reported
 from comfykernel_core_nodes.nodes.image.resampling import resize_image
+from comfykernel_core_nodes.nodes.latent.pixels import present_codec
 from comfykernel_core_nodes.nodes.open_sockets import OpenConditions, OpenImage, OpenLatent, OpenVae
 from comfykernel_core_nodes.nodes.sockets import MAX_SIDE, Conditions
 from comfykernel_sdk.sockets import Image, Int, Latent, LatentDict, Out
@@ -50,7 +50,7 @@ def stable_cascade_stage_c_vae_encode(
     image: OpenImage, vae: OpenVae, compression: Compression
 ) -> tuple[StageC, StageB]:
     """Turn pictures into latents of the first stage, and blank ones for the second."""
-    codec = present(vae)
+    codec = present_codec(vae)
     height, width = image.shape[1:3]
     rows, columns = (max(1, side // compression) * codec.downscale for side in (height, width))
     with reported():
@@ -66,7 +66,7 @@ def stable_cascade_super_resolution_controlnet(
     """Encode pictures for the control network that enlarges, with blank latents of both stages."""
     batch, height, width = image.shape[:3]
     with reported():
-        hint = present(vae).encode(image[..., :3]).movedim(1, -1)
+        hint = present_codec(vae).encode(image[..., :3]).movedim(1, -1)
     first: LatentDict = {"samples": torch.zeros(batch, STAGE_C_CHANNELS, height // 16, width // 16)}
     second: LatentDict = {"samples": torch.zeros(batch, STAGE_B_CHANNELS, height // 2, width // 2)}
     return hint, first, second

@@ -33,7 +33,8 @@ class PixelCodec:
 GREY: Final = 0.5
 
 
-def _present(vae: Codec | None) -> Codec:
+def present_codec(vae: Codec | None) -> Codec:
+    """The autoencoder; raises `BadInput` when the checkpoint held none."""
     if vae is None:
         raise missing_part("autoencoder", "Load one with VAELoader.")
     return vae
@@ -46,14 +47,14 @@ def vae_decode(
 ) -> Annotated[Image, Out(tooltip="The pictures.")]:
     """Turn latents into pictures."""
     with reported():
-        return _present(vae).decode(samples["samples"])
+        return present_codec(vae).decode(samples["samples"])
 
 
 @core_node("VAEEncode", category="latent", display_name="VAE Encode")
 def vae_encode(pixels: Image, vae: VaeModel) -> Latent:
     """Turn pictures into latents; their sides are cut to whole latent positions."""
     with reported():
-        return {"samples": _present(vae).encode(pixels)}
+        return {"samples": present_codec(vae).encode(pixels)}
 
 
 @core_node("VAEEncodeForInpaint", category="latent/inpaint", display_name="VAE Encode (for Inpainting)")
@@ -64,7 +65,7 @@ def vae_encode_for_inpaint(
 
     ``grow_mask_by`` widens what the sampler may change, in pixels, so that the seam disappears.
     """
-    codec = _present(vae)
+    codec = present_codec(vae)
     mask = functional.interpolate(mask.reshape(-1, 1, *mask.shape[-2:]), size=pixels.shape[1:3], mode="bilinear")
     with reported():
         pixels = cropped_to_multiple(pixels, codec.downscale)

@@ -7,8 +7,9 @@ from typing import Annotated, Final, Protocol, TypeAlias, runtime_checkable
 from torch import Tensor
 
 from comfykernel_core_nodes.nodes.declare import core_node
-from comfykernel_core_nodes.nodes.errors import missing_part, reported
-from comfykernel_core_nodes.nodes.sockets import Codec, VaeModel
+from comfykernel_core_nodes.nodes.errors import reported
+from comfykernel_core_nodes.nodes.latent.pixels import present_codec
+from comfykernel_core_nodes.nodes.sockets import VaeModel
 from comfykernel_sdk.sockets import Image, Int, Latent
 
 TemporalSize: TypeAlias = Annotated[
@@ -49,7 +50,7 @@ def vae_decode_tiled(
     temporal_overlap: TemporalOverlap,
 ) -> Image:
     """Turn latents into pictures tile by tile; sizes are in pixels of the picture."""
-    codec = _present(vae)
+    codec = present_codec(vae)
     with reported():
         if not isinstance(codec, TiledCodec):
             return codec.decode(samples["samples"])
@@ -68,16 +69,10 @@ def vae_encode_tiled(
     temporal_overlap: TemporalOverlap,
 ) -> Latent:
     """Turn pictures into latents tile by tile; sizes are in pixels."""
-    codec = _present(vae)
+    codec = present_codec(vae)
     with reported():
         if not isinstance(codec, TiledCodec):
             return {"samples": codec.encode(pixels)}
         # The narrowest of the tilings has tiles of half the size: they must go on at every step.
         shared = overlap if overlap * 2 < tile_size else tile_size // TILES_PER_OVERLAP
         return {"samples": codec.encode_tiled(pixels, tile=(tile_size, tile_size), overlap=shared)}
-
-
-def _present(vae: Codec | None) -> Codec:
-    if vae is None:
-        raise missing_part("autoencoder", "Load one with VAELoader.")
-    return vae
