@@ -80,7 +80,8 @@ def test_model_memory_and_free_memory(plugin: object, tiny_checkpoint: object) -
 
     register(plugin)
     assert plugin.model_memory() == 0
-    load_vae(tiny_checkpoint).decode(torch.zeros(1, 4, 2, 2))
+    codec = load_vae(tiny_checkpoint)
+    codec.decode(torch.zeros(1, 4, 2, 2))
     assert plugin.model_memory() > 0
     plugin.free_memory(unload_models=False)
     assert plugin.model_memory() > 0
