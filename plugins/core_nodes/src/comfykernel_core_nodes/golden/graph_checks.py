@@ -11,7 +11,7 @@ from torch import Tensor
 from comfykernel_core_nodes.diffusion.conditioning import Conditioning
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
 from comfykernel_core_nodes.golden import recipe, summed_cache
-from comfykernel_core_nodes.golden.carried_state import RECORDED_IN_A_ROW, UNCHANGED_ENDING, earlier_states
+from comfykernel_core_nodes.golden.carried_state import OTHER_ENDING, RECORDED_IN_A_ROW, earlier_states
 from comfykernel_core_nodes.golden.network_checks import recorded
 from comfykernel_core_nodes.golden.node_graphs import run_graph
 from comfykernel_core_nodes.golden.records import Absent, Case, Tolerance, differences, unequal
@@ -51,10 +51,22 @@ class GraphChecks:
     ) -> list[str]:
         problems = self._problems(case, nodes, leaves)
         if problems and any(part in case.name for part in RECORDED_IN_A_ROW):
-            for earlier in _earlier_leaves(case.inputs["graph"], leaves):
+            for earlier in self._earlier_leaves(case.inputs["graph"], leaves):
                 if not self._problems(case, nodes, earlier):
                     return []
         return problems
+
+    def _earlier_leaves(
+        self, entries: Mapping[str, Mapping[str, Any]], leaves: Mapping[str, object]
+    ) -> Iterator[dict[str, object]]:
+        """The leaves with their models in the states that earlier cases left."""
+        models = {
+            id: earlier_states(leaf, self._models.diffusion(entries[id]["model"] + OTHER_ENDING))
+            for id, leaf in leaves.items()
+            if isinstance(leaf, DiffusionModel) and not entries[id]["model"].endswith(OTHER_ENDING)
+        }
+        for states in zip(*models.values(), strict=True):
+            yield {**leaves, **dict(zip(models, states, strict=True))}
 
     def _problems(self, case: Case, nodes: Mapping[str, Mapping[str, Any]], leaves: Mapping[str, object]) -> list[str]:
         wanted = {name: (id, output) for name, (id, output) in case.inputs["outputs"].items()}
@@ -94,19 +106,6 @@ class GraphChecks:
             case {"soft_mask": list(spec)}:
                 return recipe.soft_mask(*spec)
         raise Absent(f"no input like {entry}")
-
-
-def _earlier_leaves(
-    entries: Mapping[str, Mapping[str, Any]], leaves: Mapping[str, object]
-) -> Iterator[dict[str, object]]:
-    """The leaves with their models in the states that earlier cases left."""
-    models = {
-        id: earlier_states(leaf)
-        for id, leaf in leaves.items()
-        if isinstance(leaf, DiffusionModel) and not entries[id]["model"].endswith(UNCHANGED_ENDING)
-    }
-    for states in zip(*models.values(), strict=True):
-        yield {**leaves, **dict(zip(models, states, strict=True))}
 
 
 def _tensors(values: Mapping[str, list[Any]], numbered: Set[str]) -> dict[str, Tensor | None]:
