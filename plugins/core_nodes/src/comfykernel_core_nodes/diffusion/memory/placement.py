@@ -48,8 +48,13 @@ class Relative:
     def tensors(self, weights: Weights[nn.Module]) -> dict[str, Tensor]:
         """What can be shared with a module of other weights, by name; packed where the layer is packed."""
         held = {name: tensor for name, tensor in _tensors(self.module) if not tensor.is_meta}
-        mine, others = self.weights.patches, weights.patches
-        return {name: tensor for name, tensor in held.items() if mine.get(name, ()) == others.get(name, ())}
+        mine, others = _patch_ids(self.weights), _patch_ids(weights)
+        return {name: tensor for name, tensor in held.items() if mine.get(name) == others.get(name)}
+
+
+def _patch_ids(weights: Weights[nn.Module]) -> dict[str, list[int]]:
+    """The very patches of each tensor: two that compare equal may still read other tensors."""
+    return {name: [id(patch) for patch in patches] for name, patches in weights.patches.items() if patches}
 
 
 def placed(
