@@ -213,3 +213,51 @@ def test_models_without_common_weights(
     assert "weights are not merged" in caplog.text
     assert set(merged.weights.patches) < set(sd1.weights.source.shapes)
     assert run.node("CLIPMergeAdd", clip1=clip, clip2=other).parts.keys() == {"l"}
+
+
+def lora_of(run: Any, name: str, **given: Any) -> dict[str, Tensor]:
+    inputs = {"filename_prefix": name, "rank": 4, "lora_type": "standard", "bias_diff": True} | given
+    run.node("LoraSave", **inputs)
+    return load_file(run.base / f"output/{name}_00001_.safetensors")
+
+
+def test_lora_of_a_difference(run: Any, loaded: Callable[[str], Any]) -> None:
+    """What was learned in few dimensions comes back through a LoRA of as many."""
+    model = loaded("sd1")[0]
+    name = "middle_block.1.transformer_blocks.0.attn1.to_q"
+    up, down = torch.linspace(-1, 1, 128).view(64, 2), torch.linspace(1, -1, 128).view(2, 64)
+    lora = {f"diffusion_model.{name}.lora_up.weight": up, f"diffusion_model.{name}.lora_down.weight": down}
+    trained = run.node("LoraModelLoader", model=model, lora=lora, strength_model=1.0)
+    difference = run.node("ModelMergeSubtract", model1=trained, model2=model, multiplier=1.0)
+    tensors = lora_of(run, "extracted", model_diff=difference)
+    assert tensors[f"diffusion_model.{name}.lora_up.weight"].shape == (64, 4)
+    assert tensors["diffusion_model.out.2.lora_down.weight"].shape == (4, 32, 3, 3)
+    assert tensors["diffusion_model.out.2.diff_b"].dtype == torch.float16
+    again = run.node("LoraModelLoader", model=model, lora=tensors, strength_model=1.0)
+    expected = value(trained, f"{name}.weight") - value(model, f"{name}.weight")
+    found = value(again, f"{name}.weight") - value(model, f"{name}.weight")
+    # The largest hundredth of the values is clamped.
+    assert float((found - expected).norm() / expected.norm()) < 0.1
+
+
+def test_whole_differences_and_texts(run: Any, loaded: Callable[[str], Any]) -> None:
+    model, clip, _ = loaded("sd1")
+    difference = run.node("ModelMergeSubtract", model1=model, model2=model, multiplier=0.5)
+    tensors = lora_of(run, "whole", model_diff=difference, lora_type="full_diff", bias_diff=False)
+    assert all(name.endswith(".diff") for name in tensors)
+    texts = run.node("CLIPMergeSubtract", clip1=clip, clip2=clip, multiplier=0.5)
+    named = lora_of(run, "text", text_encoder_diff=texts, rank=1)
+    assert "text_encoders.clip_l.transformer.text_model.encoder.layers.0.mlp.fc1.lora_up.weight" in named
+
+
+def test_loras_that_can_not_be(run: Any, loaded: Callable[[str], Any]) -> None:
+    model = loaded("sd1")[0]
+    with pytest.raises(BadInput, match="no difference to save"):
+        lora_of(run, "none")
+    with pytest.raises(BadInput, match="None of the LoRA's 1 tensors fits"):
+        run.node("LoraModelLoader", model=model, lora={"x.lora_up.weight": torch.zeros(1)}, strength_model=1.0)
+    broken = {"diffusion_model.out.2.diff": torch.full((4, 32, 3, 3), float("nan"))}
+    damaged = run.node("LoraModelLoader", model=model, lora=broken, strength_model=1.0)
+    with pytest.raises(BadInput, match=r"out\.2\.weight' has no singular values"):
+        lora_of(run, "nan", model_diff=damaged)
+    assert saved(run, "") == []

@@ -1,10 +1,10 @@
 """What the recording program left on a model for the cases after.
 
-The records `MODEL/patch/...` and then those of merged models were made one after another on a model
-that stayed loaded, and changes stayed on it: the weights of UNetSelfAttentionMultiply, then those of
-UNetCrossAttentionMultiply, the latent format that ModelSamplingContinuousEDM sets for `edm_playground_v2.5`, the flow
-of ModelSamplingSD3, and the weights of each merge. A case after them holds numbers of the changed model. Such a case is checked on the model as
-it is, and then on the model as it was when the numbers were taken.
+The records `MODEL/patch/...` and then those of merged models were made one after another on a model that stayed loaded,
+and changes stayed on it: the weights of UNetSelfAttentionMultiply, then those of UNetCrossAttentionMultiply, the latent
+format that ModelSamplingContinuousEDM sets for `edm_playground_v2.5`, the flow of ModelSamplingSD3, and the weights of
+each merge. A case after them holds numbers of the changed model. Such a case is checked on the model as it is, and then
+on the model as it was when the numbers were taken.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ from .latent import arithmetic, empty, files, joining, pixels, shapes, tiled, tu
 from .loaders import checkpoint_forms, checkpoints, parts
 from .logic import cameras, choices, lists, loops, math_expression, preview, primitives
 from .mask import channels, compositing, editing, pasting
-from .merging import blocks_of_families, saving, whole_models
-from .model_patches import attention, compilation, hypernetworks, positions, unet_features
+from .merging import blocks_of_families, loras, saving, whole_models
+from .model_patches import attention, chroma_radiance, compilation, hypernetworks, positions, unet_features
 from .model_sampling import flows, parametrisations, precision
 from .sampling import custom, guiders, ksampler, noise, published_schedulers, samplers, schedulers, sigmas
 from .text import patterns, strings, structured, text_files
@@ -55,11 +55,11 @@ from .vision import encoders, photo_maker, styles
 MODULES = (
     checkpoints, prompts, ksampler,
     checkpoint_forms, parts,
-    whole_models, saving,
+    whole_models, saving, loras,
     areas, mixing, texts_of_parts, texts_of_families,
     pixels, shapes,
     transform, load, save, channels,
-    hypernetworks, unet_features, attention, compilation, positions, creation, scheduling, conditions,
+    hypernetworks, unet_features, attention, compilation, positions, chroma_radiance, creation, scheduling, conditions,
     batches, sizes, stitching, filters, quantization, morphology, canny, compositing, pasting, editing,
     arithmetic, joining, turning,
     control_nets, gligen, encoders, styles, inpainting, references, upscaling, novel_views, stable_cascade,

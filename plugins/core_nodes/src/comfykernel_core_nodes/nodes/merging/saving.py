@@ -100,7 +100,7 @@ def clip_save(
     for part, each in present_clip(clip).parts.items():
         name, form = text_file(part)
         entries = text_entries(each.weights, "", form)
-        _save(context, entries, f"{filename_prefix}_{name}", {"format": "pt", **texts})
+        save_entries(context, entries, f"{filename_prefix}_{name}", {"format": "pt", **texts})
 
 
 @merging_node("VAESave", category=CATEGORY, output_node=True)
@@ -119,7 +119,7 @@ def vae_save(
     if vae is None:
         raise missing_part("autoencoder", "Load one with VAELoader.")
     entries = weight_entries(_saveable(vae).weights)
-    _save(context, entries, filename_prefix, _texts(context, prompt, extra_pnginfo))
+    save_entries(context, entries, filename_prefix, _texts(context, prompt, extra_pnginfo))
 
 
 def _saveable(vae: Codec) -> ImageCodec:
@@ -141,10 +141,10 @@ def _save_model(
 ) -> None:
     place = context.files.numbered(prefix, "output")
     metadata = layout_metadata(model, f"{place.filename} {place.counter}")
-    _save(context, entries, prefix, metadata | texts)
+    save_entries(context, entries, prefix, metadata | texts)
 
 
-def _save(context: NodeContext, entries: Sequence[Entry], prefix: str, metadata: dict[str, str]) -> None:
+def save_entries(context: NodeContext, entries: Sequence[Entry], prefix: str, metadata: dict[str, str]) -> None:
     """Write a file under the prefix's next number, a tensor at a time; a run that is cancelled leaves none."""
     place = context.files.numbered(prefix, "output")
     parts = _watched(context, file_parts(entries, metadata), len(entries))
