@@ -102,6 +102,27 @@ def test_a_guidance_function_acts_in_a_node_of_comfykernel(
     assert torch.allclose(own_run(model, conditions), plain, atol=CLOSE)
 
 
+def test_guidance_of_both_acts_together(
+    parts: library.Checkpoint, conditions: tuple[list[Any], list[Any]], plain: Tensor
+) -> None:
+    first: Any = to_pack(parts.model)
+    first = first.clone()
+    first.set_model_sampler_post_cfg_function(lambda args: args["denoised"] * 2.0)
+    between = from_pack(first).with_guidance(  # type: ignore[attr-defined]
+        library.Stages(after=(lambda denoised, step: denoised / 2.0,))
+    )
+    assert torch.allclose(own_run(to_pack(between), conditions), plain, atol=CLOSE)
+    second: Any = to_pack(between)
+    second = second.clone()
+    second.set_model_sampler_pre_cfg_function(lambda args: [each * 0.0 for each in args["conds_out"]])
+    seen: list[list[int]] = []
+    second.set_model_unet_function_wrapper(
+        lambda apply, told: seen.append(told["cond_or_uncond"]) or apply(told["input"], told["timestep"], **told["c"])
+    )
+    assert float(own_run(second, conditions).abs().max()) < float(plain.abs().max()) / 10
+    assert seen == [[0, 1], [0, 1]]
+
+
 def test_a_wrapper_stands_around_the_network(
     parts: library.Checkpoint, conditions: tuple[list[Any], list[Any]], plain: Tensor
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,13 +14,23 @@ from torch import Tensor
 from ..running_nodes import stop_if_interrupted
 from .attention_patches import hooks_of
 from .library import (
+    NO_HOOKS,
     Batch,
     Call,
+    CallGuided,
     ControlCall,
     DiffusionModel,
     Guided,
+    GuidedRun,
+    Hooks,
+    ModelCall,
     PlacedCondition,
+    Predict,
+    Predictions,
     RunnableModel,
+    Side,
+    Stages,
+    Step,
     control_residuals,
     default_memory,
     join_inputs,
@@ -42,6 +52,8 @@ class PackCall:
 
     model: RunnableModel
     options: Options
+    hooks: Hooks = NO_HOOKS
+    """functions inside the network for this call, besides those of packs"""
 
     def __call__(self, batch: Batch) -> Tensor:
         transformer_options = {
@@ -77,7 +89,7 @@ class PackCall:
         given = {CONTEXT: c_crossattn, CONCAT: c_concat, "control": control, **kwargs}
         inputs = {_FROM_PACK.get(name, name): value for name, value in given.items() if value is not None}
         call = Call(tuple(options.get("cond_or_uncond", ())), t, tuple(x.shape))
-        return self.model.denoise(x, t, inputs, hooks=hooks_of(options), call=call)
+        return self.model.denoise(x, t, inputs, hooks=hooks_of(options).joined(self.hooks), call=call)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +100,10 @@ class PackCalls:
     options: Options
 
     def __call__(self, batch: Batch) -> Tensor:
-        return PackCall(self.network.runnable(batch), self.options)(batch)
+        hooks = batch.hooks
+        for attachment in batch.conditions[0].condition.attachments:
+            hooks = hooks.joined(attachment.hooks(batch.x.shape, default_memory()))
+        return PackCall(self.network.runnable(batch), self.options, hooks)(batch)
 
 
 def around(function: Callable[..., Any], step: str, options: Options) -> Callable[..., Any]:
@@ -146,16 +161,25 @@ def guided_prediction(
         out: list[Tensor] = override(told)
     else:
         out = predict(model, conds, x, timestep, options)
+    out = before_combining(model, conds, out, cond_scale, x, timestep, options)
+    combined = cfg_function(
+        model, out[0], out[1], cond_scale, x, timestep, model_options=options, cond=cond, uncond=conds[1]
+    )
+    return combined, out[1]
+
+
+def before_combining(
+    model: Any, conds: Sequence[Any], out: list[Tensor], cond_scale: float, x: Tensor, timestep: Tensor,
+    options: Options,
+) -> list[Tensor]:  # fmt: skip
+    """The predictions, changed by functions of packs."""
     for function in options.get("sampler_pre_cfg_function", ()):
         told = {
             "conds": conds, "conds_out": out, "cond_scale": cond_scale, "timestep": timestep, "input": x,
             "sigma": timestep, "model": model, "model_options": options,
         }  # fmt: skip
         out = function(told)
-    combined = cfg_function(
-        model, out[0], out[1], cond_scale, x, timestep, model_options=options, cond=cond, uncond=conds[1]
-    )
-    return combined, out[1]
+    return out
 
 
 def cfg_function(
@@ -174,6 +198,14 @@ def cfg_function(
         result: Tensor = x - function(told)
     else:
         result = uncond_pred + (cond_pred - uncond_pred) * cond_scale
+    return after_combining(model, result, cond_pred, uncond_pred, cond_scale, x, timestep, options, cond, uncond)
+
+
+def after_combining(
+    model: Any, result: Tensor, cond_pred: Tensor, uncond_pred: Tensor, cond_scale: float, x: Tensor, timestep: Tensor,
+    options: Options, cond: Any, uncond: Any,
+) -> Tensor:  # fmt: skip
+    """The combined prediction, changed by functions of packs."""
     for function in options.get("sampler_post_cfg_function", ()):
         told = {
             "denoised": result, "cond": cond, "uncond": uncond, "cond_scale": cond_scale, "model": model,
@@ -184,35 +216,110 @@ def cfg_function(
     return result
 
 
-class PackDenoiser:
-    """A model with its conditions and the options of packs, as samplers of the library see it."""
+class PackRun:
+    """The options of packs at the stages of one run."""
 
-    def __init__(
-        self, patcher: ModelPatcher, call: Any, positive: Sequence[PlacedCondition],
-        negative: Sequence[PlacedCondition], scale: float, *, check: Callable[[], None] | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, patcher: ModelPatcher, run: GuidedRun) -> None:
         self._options = run_options(patcher)
-        self._model = InnerModel(patcher.model, partial(PackCalls, call))
-        self._sides = (positive, negative)
-        self._scale = scale
-        self._check = check
+        self._face = patcher.model
+        self._run = run
+        self._network: Any = None
 
-    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        return self._predict(x, sigma, needs_negative=False)[0]
+    def inner_stages(self) -> Stages:
+        """What stands directly around the network."""
+        return Stages(around_network=(self._around_network,))
 
-    def guided(self, x: Tensor, sigma: Tensor) -> Guided:
-        """The same with the negative prediction."""
-        return Guided(*self._predict(x, sigma, needs_negative=True))
-
-    def _predict(self, x: Tensor, sigma: Tensor, *, needs_negative: bool) -> tuple[Tensor, Tensor]:
-        if self._check is not None:
-            self._check()
-        stop_if_interrupted()
-        positive, negative = self._sides
-        level = torch.as_tensor(sigma).to(x).expand(len(x))
-        return guided_prediction(
-            self._model, x, level, negative, positive, self._scale, self._options, needs_negative=needs_negative
+    def outer_stages(self) -> Stages:
+        """All else."""
+        options = self._options
+        return Stages(
+            around_call=(_interruptible,),
+            around_sides=(self._around_sides,) if options.get("sampler_calc_cond_batch_function") else (),
+            around_prediction=(self._around_prediction,),
+            before=(self._before,),
+            combine=(self._combine,) if options.get("sampler_cfg_function") else (),
+            after=(self._after,),
+            mask=(self._mask,) if options.get("denoise_mask_function") else (),
+            needs_negative=bool(options.get("disable_cfg1_optimization", False)),
         )
+
+    def _around_network(self, call: ModelCall) -> ModelCall:
+        self._network = call
+        if not isinstance(call, PackCalls):
+            return PackCalls(call, self._options)
+        # What was put on the model later stands inside already.
+        from ..shims.comfy.patcher_extension import merge_nested_dicts
+
+        self._network = call.network
+        return PackCalls(call.network, merge_nested_dicts(self._options, dict(call.options)))
+
+    def _mask(self, mask: Tensor, sigma: Tensor) -> Tensor:
+        told = {"model": self._model, "sigmas": self._run.sigmas}
+        changed: Tensor = self._options["denoise_mask_function"](_levels(mask, sigma), mask, extra_options=told)
+        return changed
+
+    @property
+    def _model(self) -> InnerModel:
+        return InnerModel(self._face, partial(PackCalls, self._network))
+
+    def _around_sides(self, predict: Predict, own: Tensor, sigma: Tensor) -> Predict:
+        def predicted(
+            sides: Sequence[Side | None], *, x: Tensor | None = None, hooks: Hooks = NO_HOOKS
+        ) -> list[Tensor]:
+            told = {
+                "conds": list(sides), "input": own, "sigma": _levels(own, sigma), "model": self._model,
+                "model_options": self._options,
+            }  # fmt: skip
+            out: list[Tensor] = self._options["sampler_calc_cond_batch_function"](told)
+            return out
+
+        return predicted
+
+    def _around_prediction(self, predict: Predict, own: Tensor, sigma: Tensor) -> Predict:
+        def predicted(
+            sides: Sequence[Side | None], *, x: Tensor | None = None, hooks: Hooks = NO_HOOKS
+        ) -> list[Tensor]:
+            def run(model: Any, conds: Any, x: Tensor, timestep: Tensor, options: Options) -> list[Tensor]:
+                return predict(conds, x=x, hooks=hooks)
+
+            seen = own if x is None else x
+            function = around(run, "calc_cond_batch", self._options.get("transformer_options", {}))
+            out: list[Tensor] = function(self._model, list(sides), seen, _levels(seen, sigma), self._options)
+            return out
+
+        return predicted
+
+    def _before(self, step: Step) -> Predictions:
+        conds, out = [step.positive, step.negative], list(step.predictions)
+        changed = before_combining(
+            self._model, conds, out, step.scale, step.x, _levels(step.x, step.sigma), self._options
+        )
+        return Predictions(changed[0], changed[1])
+
+    def _combine(self, step: Step) -> Tensor:
+        without_after = {**self._options, "sampler_post_cfg_function": ()}
+        return cfg_function(
+            self._model, step.cond, step.uncond, step.scale, step.x, _levels(step.x, step.sigma),
+            model_options=without_after, cond=step.positive, uncond=step.negative,
+        )  # fmt: skip
+
+    def _after(self, denoised: Tensor, step: Step) -> Tensor:
+        return after_combining(
+            self._model, denoised, step.cond, step.uncond, step.scale, step.x, _levels(step.x, step.sigma),
+            self._options, step.positive, step.negative,
+        )  # fmt: skip
+
+
+def _levels(x: Tensor, sigma: Tensor) -> Tensor:
+    return torch.as_tensor(sigma).to(x).expand(len(x))
+
+
+def _interruptible(call: CallGuided) -> CallGuided:
+    def guided(x: Tensor, sigma: Tensor, *, needs_negative: bool) -> Guided:
+        stop_if_interrupted()
+        return call(x, sigma, needs_negative=needs_negative)
+
+    return guided
 
 
 def run_options(patcher: ModelPatcher) -> dict[str, Any]:
@@ -228,7 +335,16 @@ def run_options(patcher: ModelPatcher) -> dict[str, Any]:
 
 
 def with_options(model: DiffusionModel, patcher: ModelPatcher) -> DiffusionModel:
-    """The model with a run of its own when packs have put options on it."""
+    """The model with the options that packs have put on it, besides the guidance that it has."""
     if not any(value for value in run_options(patcher).values()):
         return model
-    return model.with_denoiser(partial(PackDenoiser, patcher))
+    begun: dict[int, PackRun] = {}
+
+    def inner(run: GuidedRun) -> Stages:
+        begun[id(run)] = PackRun(patcher, run)
+        return begun[id(run)].inner_stages()
+
+    def outer(run: GuidedRun) -> Stages:
+        return begun.pop(id(run)).outer_stages()
+
+    return replace(model, guidance=(inner, *model.guidance, outer))

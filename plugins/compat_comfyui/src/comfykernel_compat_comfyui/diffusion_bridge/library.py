@@ -23,7 +23,16 @@ from comfykernel_core_nodes.diffusion.diffusion_model import RunnableModel as Ru
 from comfykernel_core_nodes.diffusion.errors import DiffusionError as DiffusionError
 from comfykernel_core_nodes.diffusion.gligen import load_gligen as load_gligen
 from comfykernel_core_nodes.diffusion.guidance import Batch as Batch
+from comfykernel_core_nodes.diffusion.guidance import GuidedRun as GuidedRun
+from comfykernel_core_nodes.diffusion.guidance import ModelCall as ModelCall
+from comfykernel_core_nodes.diffusion.guidance import Predict as Predict
+from comfykernel_core_nodes.diffusion.guidance import Predictions as Predictions
+from comfykernel_core_nodes.diffusion.guidance import Side as Side
+from comfykernel_core_nodes.diffusion.guidance import Stages as Stages
+from comfykernel_core_nodes.diffusion.guidance import Step as Step
 from comfykernel_core_nodes.diffusion.guidance import predict_sides as predict_sides
+from comfykernel_core_nodes.diffusion.guidance.stages import CallGuided as CallGuided
+from comfykernel_core_nodes.diffusion.hook_points import NO_HOOKS as NO_HOOKS
 from comfykernel_core_nodes.diffusion.hook_points import Call as Call
 from comfykernel_core_nodes.diffusion.hook_points import Hooks as Hooks
 from comfykernel_core_nodes.diffusion.hook_points import Point as Point

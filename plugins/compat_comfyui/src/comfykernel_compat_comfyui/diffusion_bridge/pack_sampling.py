@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .conditions import from_pairs
-from .guided_run import InnerModel, PackCalls, PackDenoiser, guided_prediction, run_options, sampling_function
+from .guided_run import InnerModel, PackCalls, guided_prediction, run_options, sampling_function
 from .library import Denoiser, DiffusionModel, Guided, sampler_sigmas, schedule_sigmas, step_range
 from .library import Sampler as LibrarySampler
 from .library import sample as library_sample
@@ -199,4 +199,4 @@ class _GuidersDenoiser:
         return Guided(*both)
 
 
-__all__ = ["CFGGuider", "PackDenoiser", "Sampler", "calculate_sigmas", "inspect", "ours_of"]
+__all__ = ["CFGGuider", "Sampler", "calculate_sigmas", "inspect", "ours_of"]
