@@ -121,6 +121,7 @@ def test_config_as_toml_gives_the_same_settings_again(invoke: Invoke) -> None:
         (["--cache-ram"], {"execution.cache": "ram", "execution.cache_ram_gb": 0.0}),
         (["--cache-ram", "4.5", "--cpu"],
          {"execution.cache": "ram", "execution.cache_ram_gb": 4.5, "execution.cpu": True}),
+        (["--reserve-vram", "0.5"], {"execution.reserve_memory_gb": 0.5}),
         (["--cuda-device", "1"], {"scheduler.devices": ["cuda:1"]}),
         (["--device", "cpu", "--device", "cuda:0"], {"scheduler.devices": ["cpu", "cuda:0"]}),
         (["--transport", "http,mcp"], {"plugins.transports": ["http", "mcp"]}),

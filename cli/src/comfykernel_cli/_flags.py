@@ -84,6 +84,7 @@ FLAGS: Final = (
         "--cache-ram", "execution.cache_ram_gb", "execution", "Keep outputs while so much memory is free.", "GB",
         bare="0",
     ),
+    Flag("--reserve-vram", "execution.reserve_memory_gb", "execution", "Memory that models leave free.", "GB"),
     Flag("--disable-metadata", "execution.disable_metadata", "execution", "Save no prompt in files.", value=True),
     Flag("--deterministic", "execution.deterministic", "execution", "Choose repeatable algorithms.", value=True),
     Flag("--storage", "plugins.storage", "plugins", "Storage plugin.", "NAME"),
@@ -131,7 +132,7 @@ WITHOUT_EFFECT: Final = """
 """Flags that launchers of ComfyUI pass: accepted, and named in the log."""
 
 WITHOUT_EFFECT_WITH_VALUE: Final = """
-    --front-end-version --front-end-root --default-hashing-function --reserve-vram --comfy-api-base --database-url
+    --front-end-version --front-end-root --default-hashing-function --comfy-api-base --database-url
     --default-device --directml --oneapi-device-selector --async-offload --fast
 """.split()
 """The same with an argument, several, or none."""

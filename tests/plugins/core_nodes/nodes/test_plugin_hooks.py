@@ -75,6 +75,13 @@ def test_device_status_of_the_cpu_is_the_machines_memory(plugin: object) -> None
     assert 0 < status.vram_free <= status.vram_total == status.torch_vram_total
 
 
+def test_the_reserve_is_what_models_leave_free(plugin: object) -> None:
+    register(plugin, reserve_memory_gb=2.5)
+    assert default_memory().reserve_bytes() == 2.5 * 2**30
+    register(plugin)
+    assert default_memory().reserve_bytes() == 2**30
+
+
 def test_model_memory_and_free_memory(plugin: object, tiny_checkpoint: object) -> None:
     from comfykernel_core_nodes.diffusion.checkpoints import load_vae
 
