@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Final
 from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
-from comfykernel_core_nodes.diffusion.errors import CheckpointError
+from comfykernel_core_nodes.diffusion.errors import CheckpointError, DiffusionError
 from comfykernel_core_nodes.diffusion.lora_names import Target, longest_prefixes, model_names, text_names
 from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder
 from comfykernel_core_nodes.diffusion.weight_files import open_weights
@@ -28,6 +29,7 @@ from comfykernel_core_nodes.diffusion.weight_patches import (
     Unchanged,
 )
 from comfykernel_core_nodes.diffusion.weights import WeightPatch
+from comfykernel_sdk.families import Shape
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,15 @@ LOW_RANK_ENDINGS: Final = (
     (".lora_B", ".lora_A"),
     (".lora_linear_layer.up.weight", ".lora_linear_layer.down.weight"),
 )
+
+
+FAMILY_HINT: Final = "The LoRA must be made for the model's family."
+
+
+class LoraShapeError(DiffusionError, ValueError):
+    """Raised when a LoRA is for weights of other shapes."""
+
+    type = "models_do_not_fit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +85,25 @@ def apply_lora(
     if model is not None:
         known = model_names(model.weights.source.shapes)
         patches = lora_patches(tensors, known.names, strength_model, used, known.targets)
+        _check_shapes(patches, model.weights.source.shapes)
         model = model.with_patches(patches) if patches and strength_model else model
     if clip is not None:
         of_parts = {
             name: lora_patches(tensors, text_names(name, part.weights.source.shapes, clip.parts), strength_clip, used)
             for name, part in clip.parts.items()
         }
+        for name, part in clip.parts.items():
+            _check_shapes(of_parts[name], part.weights.source.shapes)
         clip = clip.with_patches(of_parts) if any(of_parts.values()) and strength_clip else clip
     return LoraResult(model, clip, sorted(tensors.keys() - used))
+
+
+def _check_shapes(patches: Mapping[str, WeightPatch], shapes: Mapping[str, Shape]) -> None:
+    """Raise `LoraShapeError` when a low-rank update is for a weight of another size: the LoRA is for another family."""
+    for name, patch in patches.items():
+        if isinstance(patch, LowRank) and (found := patch.size) is not None and found != math.prod(shapes[name]):
+            message = f"changes {name!r} by {list(patch.up.shape)} times {list(patch.down.shape)}"
+            raise LoraShapeError(f"{message}; the model has {list(shapes[name])} there.", FAMILY_HINT)
 
 
 def lora_patches(

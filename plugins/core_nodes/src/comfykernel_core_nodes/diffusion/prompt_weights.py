@@ -6,6 +6,7 @@ An opening parenthesis that is never closed is text.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import NamedTuple
 
@@ -46,7 +47,7 @@ def _weighted(text: str, weight: float) -> list[Segment]:
             continue
         inner, inner_weight = group[1:-1], weight * EMPHASIS
         head, colon, number = inner.rpartition(":")
-        if colon and head and _NUMBER.fullmatch(number):
+        if colon and head and _NUMBER.fullmatch(number) and math.isfinite(float(number)):
             inner, inner_weight = head, float(number)
         segments.extend(_weighted(inner, inner_weight))
     return segments

@@ -78,6 +78,13 @@ class LowRank:
     middle: Tensor | None = None
     magnitude: Tensor | None = None
 
+    @property
+    def size(self) -> int | None:
+        """Elements of the weight that this is for; None where a core decides."""
+        if self.middle is not None:
+            return None
+        return self.up.shape[0] * (self.up.numel() // max(1, self.up.shape[:2].numel())) * self.down[:1].numel()
+
     def apply(self, weight: Tensor) -> Tensor:
         up, down = self.up.to(weight), self.down.to(weight)
         scale = 1.0 if self.alpha is None else self.alpha / down.shape[0]

@@ -190,6 +190,7 @@ def planned_weights(plan: NetworkPlan) -> Weights[nn.Module]:
             raise CheckpointError(
                 header.file.path, f"has tensor {source!r} of shape {found}; its model needs {wanted}."
             )
+    _check_types(header.file, tensors)
     file = header.file
     tensor_source = TensorSource(
         lambda: read_plan(file, tensors),
@@ -199,6 +200,15 @@ def planned_weights(plan: NetworkPlan) -> Weights[nn.Module]:
         partial(_stored_dtype, file, tensors),
     )
     return Weights(plan.build, tensor_source, label=header.file.path)
+
+
+def _check_types(file: WeightFile, tensors: Mapping[str, str | Made]) -> None:
+    """Raise `CheckpointError` when a weight is stored in a type without fractions."""
+    for name in tensors:
+        dtype = _stored_dtype(file, tensors, name)
+        if not dtype.is_floating_point:
+            message = f"has tensor {name!r} of type {str(dtype).removeprefix('torch.')}; its model needs floating-point"
+            raise CheckpointError(file.path, f"{message} numbers.", "The file is quantised in an unknown way.")
 
 
 def _stored_dtype(file: WeightFile, tensors: Mapping[str, str | Made], name: str) -> torch.dtype:

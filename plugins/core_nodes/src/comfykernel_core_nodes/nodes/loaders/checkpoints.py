@@ -7,8 +7,9 @@ from typing import Annotated, Final
 
 from comfykernel_core_nodes.diffusion.checkpoints import load_checkpoint, load_tiny_autoencoder, load_vae
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
+from comfykernel_core_nodes.diffusion.errors import CheckpointError
 from comfykernel_core_nodes.diffusion.families.autoencoders import TINY_FORMATS
-from comfykernel_core_nodes.diffusion.lora import LoraResult, apply_lora, load_lora
+from comfykernel_core_nodes.diffusion.lora import FAMILY_HINT, LoraResult, LoraShapeError, apply_lora, load_lora
 from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder
 from comfykernel_core_nodes.nodes.declare import core_node
 from comfykernel_core_nodes.nodes.errors import reported
@@ -147,7 +148,16 @@ def _with_lora(
 ) -> LoraResult:
     path = context.models.path("loras", name)
     with reported():
-        changed = apply_lora(load_lora(path), model, clip, strength_model, strength_clip)
+        tensors = load_lora(path)
+        try:
+            changed = apply_lora(tensors, model, clip, strength_model, strength_clip)
+        except LoraShapeError as error:
+            raise CheckpointError(path, error.message, error.hint, type=error.type) from error
+        if clip is not None and len(changed.unused) == len(tensors):
+            message = (
+                f"fits neither the model nor the text model: none of its {len(tensors)} tensors has a place there."
+            )
+            raise CheckpointError(path, message, FAMILY_HINT, type=LoraShapeError.type)
     # Without a text model its tensors are left over as a matter of course.
     if changed.unused and clip is not None:
         logger.warning(
