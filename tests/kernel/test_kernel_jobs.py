@@ -231,7 +231,10 @@ async def test_waiting_jobs_can_be_deleted_and_running_ones_not(house: House) ->
     await house.take()
     assert await house.kernel.delete_pending([running, first, "unknown"]) == [first]
     assert await house.kernel.clear_pending() == 1
+    assert [j.prompt_id for j in house.kernel.pending()] == [running]
+    house.host.emit(ExecutionStarted(prompt_id=running))
     assert [j.prompt_id for j in house.kernel.running()] == [running]
+    assert house.kernel.pending() == []
     assert await house.kernel.job(second) is None
 
 

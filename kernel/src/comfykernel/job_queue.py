@@ -24,6 +24,8 @@ class JobQueue:
         self._waiting: dict[str, Job] = {}
         self._takers: deque[asyncio.Future[None]] = deque()
         self.running: dict[str, Job] = {}
+        self.begun: set[str] = set()
+        """Of those that run the ones whose worker has said that it begins."""
 
     def __len__(self) -> int:
         return len(self._pending) + len(self.running)
@@ -38,7 +40,7 @@ class JobQueue:
 
     def put(self, job: Job) -> None:
         """Let a job wait (again)."""
-        self.running.pop(job.prompt_id, None)
+        self.end(job.prompt_id)
         self._waiting[job.prompt_id] = job
         bisect.insort(self._pending, job, key=rank)
         self._wake_taker()
@@ -72,6 +74,7 @@ class JobQueue:
 
     def end(self, prompt_id: str) -> Job | None:
         """The job runs no more."""
+        self.begun.discard(prompt_id)
         return self.running.pop(prompt_id, None)
 
     def _wake_taker(self) -> None:

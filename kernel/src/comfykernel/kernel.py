@@ -201,12 +201,13 @@ class LocalKernel:
         return len(self.queue)
 
     def running(self) -> list[Job]:
-        """Jobs that run, in the order in which they were taken."""
-        return list(self.queue.running.values())
+        """Jobs that run, in the order in which they were taken; what they do is told before they are listed."""
+        return [job for job in self.queue.running.values() if job.prompt_id in self.queue.begun]
 
     def pending(self) -> list[Job]:
-        """Jobs that wait, in the order in which they will run."""
-        return self.queue.pending()
+        """Jobs that wait, in the order in which they will run; first those that a worker has taken but not begun."""
+        taken = [job for job in self.queue.running.values() if job.prompt_id not in self.queue.begun]
+        return taken + self.queue.pending()
 
     async def delete_pending(self, prompt_ids: list[str], *, user: str | None = None) -> list[str]:
         """Take jobs out of the queue; ids that don't wait are ignored."""
@@ -226,7 +227,8 @@ class LocalKernel:
 
     async def interrupt(self, prompt_id: str | None = None, *, user: str | None = None) -> bool:
         """Cancel what runs."""
-        found = [j for j in self.running() if prompt_id in (None, j.prompt_id) and (user is None or j.user == user)]
+        taken = self.queue.running.values()
+        found = [j for j in taken if prompt_id in (None, j.prompt_id) and (user is None or j.user == user)]
         for job in found:
             # A job that its worker has not begun yet is cancelled when it says that it begins.
             self.cancel_requested.add(job.prompt_id)

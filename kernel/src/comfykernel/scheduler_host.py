@@ -69,6 +69,8 @@ class LocalSchedulerHost:
         self._kernel.bus.publish(event)
         if isinstance(event, ExecutionStarted):
             log.debug("Worker %s begins job %s.", event.worker, event.prompt_id)
+            if event.prompt_id in self._kernel.queue.running:
+                self._kernel.queue.begun.add(event.prompt_id)
             if event.prompt_id in self._kernel.cancel_requested:
                 self._kernel.in_background(self._interrupt(event.prompt_id))
 
