@@ -116,10 +116,12 @@ class ModelMemory:
         return max(1, self.free_bytes() // max(1, needed))
 
     def _load(self, weights: Weights[nn.Module], part: Part) -> _Loaded:
-        packed = weights.packable and self.policy.packs(part, self.device)
-        where = Placement(self.device, weights.dtype or self.dtype(part), packed)
+        device = weights.device or self.device
+        packed = weights.packable and self.policy.packs(part, device)
+        where = Placement(device, weights.dtype or self.policy.dtype(part, device), packed)
         size = weights.size_hint(where.dtype)
-        limit = self._room_for(size)
+        # What stands elsewhere takes no room here.
+        limit = self._room_for(size) if device == self.device else size
         if size <= limit:
             module = placed(weights, where, self._relative(weights, where))
             return _Loaded(weakref.ref(weights), module, where, size, is_streamed=False)
