@@ -1,1 +1,7 @@
 """Nodes for masks."""
+
+from __future__ import annotations
+
+from . import channels, compositing, editing, pasting
+
+MODULES = (channels, compositing, pasting, editing)
