@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -92,8 +92,6 @@ def build_unet() -> Callable[[], UNet]:
 
 
 @pytest.fixture(autouse=True)
-def memory() -> Iterator[ModelMemory]:
+def memory() -> ModelMemory:
     """The process's model memory, on the CPU, empty, and in the precision of recorded numbers."""
-    memory = configure_memory(DevicePolicy(device="cpu", force="fp32"))
-    yield memory
-    memory.free()
+    return configure_memory(DevicePolicy(device="cpu", force="fp32"))

@@ -177,7 +177,8 @@ _default: ModelMemory | None = None
 def configure_memory(policy: DevicePolicy) -> ModelMemory:
     """Set the process's policy; whatever was loaded is dropped."""
     global _default
-    if _default is not None:
+    # Giving memory back walks through all objects of the process: not for nothing.
+    if _default is not None and _default.loaded_bytes():
         _default.free()
     _default = ModelMemory(policy)
     return _default
