@@ -60,12 +60,12 @@ class LatentHint:
             if applied.mask is None:
                 raise LatentShapeError("This control network is for inpainting.", "Give a mask with its hint.")
             keep = 1.0 - applied.mask.reshape(-1, 1, *applied.mask.shape[-2:])
-            pixels = pixels * resized(keep, *pixels.shape[-2:], "bilinear").round()
+            pixels = pixels * resized(keep, pixels.shape[-2], pixels.shape[-1], "bilinear").round()
         pixels = resized(pixels, height * LATENT_PIXELS, width * LATENT_PIXELS, "nearest-exact", crop=True)
         latent = self.latent_format.to_model(applied.vae.encode(self._picture(pixels).movedim(1, -1)))
         if not self.masked:
             return latent
-        keep = resized(keep, *latent.shape[-2:], "nearest-exact", crop=True)
+        keep = resized(keep, latent.shape[-2], latent.shape[-1], "nearest-exact", crop=True)
         return torch.cat([latent, repeated(keep, len(latent))], dim=1)
 
     def _picture(self, pixels: Tensor) -> Tensor:

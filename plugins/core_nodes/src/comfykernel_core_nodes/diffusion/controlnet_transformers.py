@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -116,7 +117,8 @@ class ControlStream(nn.Module):
         vector = self.t_embedder(timestep_embedding(timesteps, TIME_CHANNELS).to(x.dtype)) + self.y_embedder(y)
         tokens = tokens + self.pos_embed_input(hint)
         outputs: list[Tensor | None] = []
-        for block, way_out in zip(self.transformer_blocks, self.controlnet_blocks, strict=True):
+        for each, way_out in zip(self.transformer_blocks, self.controlnet_blocks, strict=True):
+            block = cast("StreamBlock", each)
             qkv, parts = block.before(tokens, vector)
             tokens = block.after(tokens, attend_heads(*qkv), parts)
             outputs += [way_out(tokens)] * math.ceil(main.config.blocks / self.config.blocks)
@@ -204,7 +206,7 @@ class ControlFlux(FluxBase):
             hint = self.input_hint_block(hint * 2.0 - 1.0)
         return patch_tokens(padded_to_multiple(hint, PATCH))[0]
 
-    def _spread(self, outputs: Sequence[Tensor], blocks: int) -> list[Tensor | None]:
+    def _spread(self, outputs: Sequence[Tensor | None], blocks: int) -> list[Tensor | None]:
         """One residual for each block of the main network: in turn (XLabs), or each for several in a row."""
         each = math.ceil(blocks / len(outputs))
         if self.pixels:

@@ -47,8 +47,8 @@ class KindAttention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         normed = self.ln_1(tokens)
         tokens = tokens + self.attn(normed, normed, normed, need_weights=False)[0]
-        hidden = self.mlp.c_fc(self.ln_2(tokens))
-        out: Tensor = tokens + self.mlp.c_proj(hidden * torch.sigmoid(1.702 * hidden))
+        hidden = self.mlp[0](self.ln_2(tokens))
+        out: Tensor = tokens + self.mlp[1](hidden * torch.sigmoid(1.702 * hidden))
         return out
 
 

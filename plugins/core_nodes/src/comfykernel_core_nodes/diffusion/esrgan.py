@@ -58,7 +58,8 @@ class DenseBlock(nn.Module):
         seen = [x]
         for number in range(1, DENSE_CONVOLUTIONS):
             seen.append(_active(getattr(self, f"conv{number}")(torch.cat(seen, dim=1))))
-        out: Tensor = x + RESIDUAL_SCALE * self.conv5(torch.cat(seen, dim=1))
+        last = getattr(self, f"conv{DENSE_CONVOLUTIONS}")
+        out: Tensor = x + RESIDUAL_SCALE * last(torch.cat(seen, dim=1))
         return out
 
 

@@ -114,7 +114,8 @@ class Modulation(nn.Module):
         self.lin = nn.Linear(width, width * parts)
 
     def forward(self, vector: Tensor) -> Sequence[Tensor]:
-        return self.lin(functional.silu(vector)).chunk(self.parts, dim=-1)
+        parts: Sequence[Tensor] = self.lin(functional.silu(vector)).chunk(self.parts, dim=-1)
+        return parts
 
 
 def _mlp(config: FluxConfig) -> nn.Sequential:
@@ -125,6 +126,13 @@ def _mlp(config: FluxConfig) -> nn.Sequential:
 
 class DoubleBlock(nn.Module):
     """Image and text through one attention, each with weights of its own."""
+
+    img_mod: Modulation
+    txt_mod: Modulation
+    img_attn: Attention
+    txt_attn: Attention
+    img_norm1: nn.Module
+    txt_norm1: nn.Module
 
     def __init__(self, config: FluxConfig) -> None:
         super().__init__()
@@ -214,7 +222,8 @@ class FluxBase(nn.Module):
         if self.config.guided and guidance is not None:
             embedded = timestep_embedding(guidance.float() * TIME_FACTOR, TIME_CHANNELS)
             vector = vector + self.guidance_in(embedded.to(dtype))
-        return vector + self.vector_in(y[:, : self.config.vector_width].to(dtype))
+        pooled: Tensor = self.vector_in(y[:, : self.config.vector_width].to(dtype))
+        return vector + pooled
 
     def rotation(self, positions: Tensor) -> Tensor:
         """Rotations [1, 1, tokens, channels / 2, 2, 2] of positions [tokens, 3]."""
@@ -373,12 +382,13 @@ def rotations(numbers: Tensor, channels: int) -> Tensor:
     steps = torch.arange(0, channels, 2, dtype=torch.float64, device=numbers.device) / channels
     angles = numbers.double()[:, None] * ROTATION_BASE**-steps
     cos, sin = angles.cos(), angles.sin()
-    return torch.stack([cos, -sin, sin, cos], dim=-1).unflatten(-1, (2, 2)).float()
+    matrices: Tensor = torch.stack([cos, -sin, sin, cos], dim=-1).unflatten(-1, (2, 2))
+    return matrices.float()
 
 
 def rotated(tokens: Tensor, rotation: Tensor) -> Tensor:
     """Heads [batch, heads, tokens, channels] with neighbouring channels rotated; computed in float32."""
-    pairs = tokens.float().unflatten(-1, (-1, 1, 2))
+    pairs: Tensor = tokens.float().unflatten(-1, (-1, 1, 2))
     return (rotation[..., 0] * pairs[..., 0] + rotation[..., 1] * pairs[..., 1]).flatten(-2).to(tokens.dtype)
 
 

@@ -137,13 +137,13 @@ def _on_targets(patches: Mapping[str, WeightPatch], targets: Mapping[str, Target
         target = targets.get(module)
         if target is None:
             changed[name] = patch
-        elif target.count is None:
+        elif target.rows is None:
             changed[target.tensor] = patch
         else:
             tensor = f"{target.tensor.rpartition('.')[0]}.{ending}"
             before = changed.get(tensor)
             earlier = before.parts if isinstance(before, OnRows) else ()
-            changed[tensor] = OnRows((*earlier, (target.start, target.count, patch)))
+            changed[tensor] = OnRows((*earlier, (target.start, target.rows, patch)))
     return changed
 
 

@@ -32,11 +32,11 @@ _MIDDLE = re.compile(r"middle_block\.(\d)\.(.+)")
 
 
 class Target(NamedTuple):
-    """What files treat as a module though it is none: a tensor, or its rows from `start` on, `count` of them."""
+    """What files treat as a module though it is none: a tensor, or its rows from `start` on, `rows` of them."""
 
     tensor: str
     start: int = 0
-    count: int | None = None
+    rows: int | None = None
 
 
 class ModelNames(NamedTuple):
@@ -145,8 +145,8 @@ def text_names(part: str, weights: Iterable[str], parts: Iterable[str]) -> dict[
         elif module == "text_projection":
             names[f"text_encoders.clip_{part}.transformer.{module}"] = module
             names.pop(f"text_encoders.clip_{part}.transformer.text_model.{module}")
-            for count in ("lora_te2_", "lora_prior_te_") if part == "g" else ("lora_te1_",):
-                names[f"{count}{module}"] = module
+            for beginning in ("lora_te2_", "lora_prior_te_") if part == "g" else ("lora_te1_",):
+                names[f"{beginning}{module}"] = module
     return names
 
 

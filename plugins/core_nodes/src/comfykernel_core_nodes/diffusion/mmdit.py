@@ -214,7 +214,8 @@ class MMDiTBase(nn.Module):
 
     def image_tokens(self, x: Tensor) -> Tensor:
         """Tokens of latents [batch, channel, height, width], with positions."""
-        return self.x_embedder(x) + self.positions(x.shape[-2], x.shape[-1]).to(x.dtype)
+        tokens: Tensor = self.x_embedder(x)
+        return tokens + self.positions(x.shape[-2], x.shape[-1]).to(x.dtype)
 
     def positions(self, height: int, width: int) -> Tensor:
         """The middle of the table of positions, for a latent's size; raises `LatentShapeError` when it is larger."""
@@ -232,7 +233,8 @@ class MMDiTBase(nn.Module):
     def vector(self, timesteps: Tensor, y: Tensor, dtype: torch.dtype) -> Tensor:
         """What modulates all blocks, [batch, width]."""
         time: Tensor = self.t_embedder(timestep_embedding(timesteps, TIME_CHANNELS).to(dtype))
-        return time + self.y_embedder(y.to(dtype))
+        vector: Tensor = time + self.y_embedder(y.to(dtype))
+        return vector
 
 
 class MMDiT(MMDiTBase):

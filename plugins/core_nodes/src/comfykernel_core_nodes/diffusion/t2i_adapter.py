@@ -43,12 +43,11 @@ class ResidualBlock(nn.Module):
         self.block2 = nn.Conv2d(out, out, kernel, padding=kernel // 2)
         self.down = down
         if down and convolving:
-            self.down_opt = nn.Module()
-            self.down_opt.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+            self.down_opt = nn.ModuleDict({"op": nn.Conv2d(channels, channels, 3, stride=2, padding=1)})
 
     def forward(self, x: Tensor) -> Tensor:
         if self.down:
-            x = self.down_opt.op(x) if hasattr(self, "down_opt") else halved(x)
+            x = self.down_opt["op"](x) if hasattr(self, "down_opt") else halved(x)
         if hasattr(self, "in_conv"):
             x = self.in_conv(x)
         out: Tensor = self.block2(torch.relu(self.block1(x))) + x

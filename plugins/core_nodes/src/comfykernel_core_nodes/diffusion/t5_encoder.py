@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as functional
@@ -162,7 +163,7 @@ class T5Encoder(nn.Module):
         hidden: Tensor | None = None
         bias: Tensor | None = None
         for index, block in enumerate(self.encoder.block):
-            attention, feed_forward = block.layer
+            attention, feed_forward = cast("tuple[AttentionLayer, nn.Module]", block.layer)
             if bias is None or self.config.own_bias:
                 bias = _masked(attention.SelfAttention.bias(tokens.shape[1], tokens.dtype), mask)
             tokens = feed_forward(attention(tokens, bias))

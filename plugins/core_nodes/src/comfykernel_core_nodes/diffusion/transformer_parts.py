@@ -44,7 +44,8 @@ class RMSNorm(nn.Module):
 
 def heads_first(tokens: Tensor, heads: int) -> Tensor:
     """[batch, tokens, width] to [batch, heads, tokens, width / heads]."""
-    return tokens.unflatten(2, (heads, -1)).transpose(1, 2)
+    split: Tensor = tokens.unflatten(2, (heads, -1))
+    return split.transpose(1, 2)
 
 
 def attend_heads(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:

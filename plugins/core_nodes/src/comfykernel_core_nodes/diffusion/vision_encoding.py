@@ -86,8 +86,12 @@ class VisionEncoder:
         weight = next(network.parameters())
         with torch.inference_mode():
             encoding: VisionEncoding = network(self.pixels(images, crop=crop).to(weight.device, weight.dtype))
-        *whole, earlier = encoding
-        return VisionEncoding(*map(_kept, whole), tuple(map(_kept, earlier)))
+        return VisionEncoding(
+            _kept(encoding.last_hidden_state),
+            _kept(encoding.penultimate_hidden_states),
+            _kept(encoding.image_embeds),
+            tuple(map(_kept, encoding.earlier_hidden_states)),
+        )
 
 
 def _kept(tensor: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from comfykernel_core_nodes.golden import recipe
 from comfykernel_core_nodes.golden.node_graphs import run_single
 from comfykernel_core_nodes.golden.records import Absent, Case, Tolerance, differences, unequal
 from comfykernel_core_nodes.golden.tiny_models import TinyModels
-from comfykernel_sdk.families import Run
+from comfykernel_sdk.families import LatentFormat, Run
 
 TOLERANCE: Final = Tolerance(1e-4, 1e-4)
 EXACT: Final = Tolerance(0.0, 0.5)
@@ -127,7 +127,7 @@ class CodecChecks:
     def _check_tiny(self, way: str, case: Case) -> list[str]:
         codec = self._models.codec(case.inputs["model"])
         # The records were made without the scale of any model's latents.
-        latent_format = default_memory().module(codec.weights, Part.CODEC).latent_format
+        latent_format = cast("LatentFormat", default_memory().module(codec.weights, Part.CODEC).latent_format)
         if way == "encode":
             out = latent_format.to_model(codec.encode(recipe.image(*case.inputs["image"])))
         else:

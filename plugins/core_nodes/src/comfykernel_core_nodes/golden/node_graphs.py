@@ -64,7 +64,9 @@ def run_single(node: str, inputs: Mapping[str, object]) -> list[list[Any]]:
     """All outputs of one node, each as the list of its values."""
     if node not in _definitions():
         raise Absent(f"no node {node}")
-    prompt = {"op": {"class_type": node, "inputs": {name: {"__value__": value} for name, value in inputs.items()}}}
+    prompt: dict[str, Any] = {
+        "op": {"class_type": node, "inputs": {name: {"__value__": value} for name, value in inputs.items()}}
+    }
     run = _runner().run(prompt, outputs=["op"])
     if run.exception is not None:
         raise run.exception

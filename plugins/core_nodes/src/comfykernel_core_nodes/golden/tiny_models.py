@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,8 @@ from comfykernel_sdk.families import (
 )
 
 # Ending of a model's name -> what is different from the model without it.
+Made = TypeVar("Made")
+
 VELOCITY_ENDING: Final = "_v"
 OTHER_WEIGHTS_ENDING: Final = "_b"
 # Text models by the name of their record: the family that has them.
@@ -126,10 +128,10 @@ class TinyModels:
 
         return self._once(("network", name), make)
 
-    def _once(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
+    def _once(self, key: tuple[object, ...], make: Callable[[], Made]) -> Made:
         if key not in self._made:
             self._made[key] = make()
-        return self._made[key]
+        return cast("Made", self._made[key])
 
     def _diffusion(self, name: str, prediction: str | None) -> DiffusionModel:
         base, key = name, ""
@@ -188,7 +190,7 @@ def _with_recorded_heads(plan: DiffusionPlan, config: Mapping[str, Any]) -> Diff
     if "model_channels" not in config:
         return plan
     names = {field.name for field in fields(UNetConfig)}
-    given = {
+    given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in config.items() if name in names
     }
     network = replace(plan.network, build=partial(UNet, UNetConfig(**given)))

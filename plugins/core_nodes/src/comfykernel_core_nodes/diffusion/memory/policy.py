@@ -37,7 +37,7 @@ CPU_BF16_PARTS: Final = frozenset({Part.DIFFUSION, Part.CONTROL, Part.CODEC})
 
 def has_onednn() -> bool:
     """Whether this torch has oneDNN, which computes convolutions and linear layers on the CPU."""
-    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    return bool(torch.backends.mkldnn.is_available())
 
 
 def cpu_has_bf16() -> bool:

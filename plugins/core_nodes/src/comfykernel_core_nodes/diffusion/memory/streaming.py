@@ -113,7 +113,7 @@ class _BlockStream:
         self._last: Block | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="comfykernel-blocks")
         self._device = device
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def attach(self) -> None:
         for number, block in enumerate(self._blocks):
@@ -165,6 +165,6 @@ class _BlockStream:
                 return self._fetch(names), None
             with torch.cuda.stream(self._stream):
                 tensors = self._fetch(names)
-                ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                ready = torch.cuda.Event()
                 ready.record(self._stream)
             return tensors, ready
