@@ -13,14 +13,14 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.errors import LatentShapeError
+from comfykernel_core_nodes.diffusion.residual_attention import ResidualAttention
 from comfykernel_core_nodes.diffusion.unet import Stage, UNetEncoder, timestep_embedding
 from comfykernel_core_nodes.diffusion.unet_config import UNetConfig, unet_config_from
 
 # Channels of the convolutions that a hint passes; those where they change halve its sides.
 HINT_CHANNELS = (16, 16, 32, 32, 96, 96, 256)
-# Channels of the embedding of each kind of hint in a union network, and the heads of its one attention layer.
+# Channels of the embedding of each kind of hint in a union network.
 KIND_CHANNELS = 256
-KIND_HEADS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +30,6 @@ class ControlUNetConfig:
     unet: UNetConfig
     hint_channels: int = 3
     kinds: int = 0
-
-
-class KindAttention(nn.Module):
-    """Attention over the hints of a union network, one token a hint."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.attn = nn.MultiheadAttention(width, KIND_HEADS, batch_first=True)
-        self.ln_1 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential()
-        self.mlp.add_module("c_fc", nn.Linear(width, width * 4))
-        self.mlp.add_module("c_proj", nn.Linear(width * 4, width))
-        self.ln_2 = nn.LayerNorm(width)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        normed = self.ln_1(tokens)
-        tokens = tokens + self.attn(normed, normed, normed, need_weights=False)[0]
-        hidden = self.mlp[0](self.ln_2(tokens))
-        out: Tensor = tokens + self.mlp[1](hidden * torch.sigmoid(1.702 * hidden))
-        return out
 
 
 class KindEmbedding(nn.Module):
@@ -83,7 +63,7 @@ class ControlUNet(UNetEncoder):
             self.middle_block_out = Stage(nn.Conv2d(deepest, deepest, 1))
         if config.kinds:
             self.task_embedding = nn.Parameter(torch.empty(config.kinds, width))
-            self.transformer_layes = nn.Sequential(KindAttention(width))
+            self.transformer_layes = nn.Sequential(ResidualAttention(width))
             self.spatial_ch_projs = nn.Linear(width, width)
             self.control_add_embedding = KindEmbedding(config.kinds, self.time_width)
 

@@ -19,11 +19,10 @@ from comfykernel_core_nodes.diffusion.errors import CheckpointError, LatentShape
 from comfykernel_core_nodes.diffusion.file_kinds import described
 from comfykernel_core_nodes.diffusion.memory import ModelMemory, Part, default_memory
 from comfykernel_core_nodes.diffusion.model_header import Header
+from comfykernel_core_nodes.diffusion.residual_attention import ResidualAttention
 from comfykernel_core_nodes.diffusion.weight_files import open_weights
 from comfykernel_core_nodes.diffusion.weights import Weights, planned_weights
 from comfykernel_sdk.families import NetworkPlan
-
-STYLE_HEADS = 8
 
 
 class Redux(nn.Module):
@@ -39,32 +38,12 @@ class Redux(nn.Module):
         return out
 
 
-class StyleBlock(nn.Module):
-    """Attention and feed-forward, each normalised first and added."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.attn = nn.MultiheadAttention(width, STYLE_HEADS, batch_first=True)
-        self.ln_1 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential()
-        self.mlp.add_module("c_fc", nn.Linear(width, width * 4))
-        self.mlp.add_module("c_proj", nn.Linear(width * 4, width))
-        self.ln_2 = nn.LayerNorm(width)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        normed = self.ln_1(tokens)
-        tokens = tokens + self.attn(normed, normed, normed, need_weights=False)[0]
-        hidden = self.mlp[0](self.ln_2(tokens))
-        out: Tensor = tokens + self.mlp[1](hidden * torch.sigmoid(1.702 * hidden))
-        return out
-
-
 class StyleAdapter(nn.Module):
     """A few tokens that gather the style of all others."""
 
     def __init__(self, width: int, out: int, tokens: int, blocks: int) -> None:
         super().__init__()
-        self.transformer_layes = nn.Sequential(*(StyleBlock(width) for _ in range(blocks)))
+        self.transformer_layes = nn.Sequential(*(ResidualAttention(width) for _ in range(blocks)))
         self.style_embedding = nn.Parameter(torch.empty(1, tokens, width))
         self.ln_pre = nn.LayerNorm(width)
         self.ln_post = nn.LayerNorm(width)
