@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from comfykernel_core_nodes.diffusion.attention_kernel import scaled_attention
 from comfykernel_core_nodes.diffusion.hook_points import NO_HOOKS, Hooks, Point, Site
 
 _INPUTS = {False: Point.SELF_INPUTS, True: Point.CROSS_INPUTS}
@@ -16,7 +17,7 @@ _AROUND = {False: Point.SELF_AROUND, True: Point.CROSS_AROUND}
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     """Multi-head attention of projected tokens [batch, tokens, width] (Vaswani et al. 2017, section 3.2)."""
     q, k, v = (tokens.unflatten(2, (heads, -1)).transpose(1, 2) for tokens in (q, k, v))
-    return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+    return scaled_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
 class CrossAttention(nn.Module):
@@ -151,5 +152,5 @@ def attend_pixels(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Single-head attention among the pixels of three maps [batch, channels, height, width]."""
     shape = q.shape
     q, k, v = (pixels.flatten(2).transpose(1, 2).unsqueeze(1) for pixels in (q, k, v))
-    mixed = functional.scaled_dot_product_attention(q, k, v)
+    mixed = scaled_attention(q, k, v)
     return mixed.squeeze(1).transpose(1, 2).reshape(shape)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from comfykernel_core_nodes.diffusion.attention_kernel import scaled_attention
+
 # Largest finite number of float16: what overflows there is cut to it.
 HALF_MAX = 65504.0
 
@@ -53,7 +55,7 @@ def attend_heads(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) ->
 
     bias: added before the softmax, [batch, 1, tokens, tokens] in the precision of q.
     """
-    return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2)
+    return scaled_attention(q, k, v, bias).transpose(1, 2).flatten(2)
 
 
 def finite_half(tokens: Tensor) -> Tensor:
