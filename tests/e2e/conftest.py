@@ -87,7 +87,7 @@ class Server:
         found = []
         for child in psutil.Process(self._process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
-                if "comfykernel.worker" in " ".join(child.cmdline()):
+                if "comfykernel_scheduler_local.worker" in " ".join(child.cmdline()):
                     found.append(child)
         return found
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 from collections import deque
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from comfykernel_sdk.errors import PluginError
 from comfykernel_sdk.events import ExecutionStarted, JobQueued
 from comfykernel_sdk.jobs import JobState
 from comfykernel_sdk.scheduler import Assignment, Catalog, WorkerCommand, WorkerStatus
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 worker_log = logging.getLogger("comfykernel.worker")
 
 ENGINE_FACTORY: Final = "comfykernel.engine:create_engine"
+WORKER_GROUP: Final = "comfykernel.worker"
+"""Entry points of the modules that are worker processes; ``default`` is used."""
 KEPT_LOG_LINES: Final = 2_000
 
 
@@ -39,9 +43,13 @@ class LocalSchedulerHost:
 
     def worker_command(self, device: str) -> WorkerCommand:
         """How to start a worker process for a device."""
+        found = entry_points(group=WORKER_GROUP, name="default")
+        if not found:
+            raise PluginError("No worker process is installed.", hint="Install comfykernel-scheduler-local.")
         return WorkerCommand(
-            argv=[sys.executable, "-m", "comfykernel.worker"],
+            argv=[sys.executable, "-m", found["default"].module],
             env={
+                "COMFYKERNEL_ENGINE": ENGINE_FACTORY,
                 "COMFYKERNEL_SETTINGS": msgspec.json.encode(self.settings).decode(),
                 "COMFYKERNEL_DEVICE": device,
             },

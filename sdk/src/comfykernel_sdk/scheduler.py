@@ -102,16 +102,51 @@ class WorkerCommand(msgspec.Struct, frozen=True, kw_only=True):
     fd_variable: str = "COMFYKERNEL_WORKER_FD"
 
 
+class Engine(Protocol):
+    """What runs prompts, one at a time: made by :meth:`SchedulerHost.engine_factory` in whatever process."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """All nodes, packs and collisions."""
+
+    async def run(self, assignment: Assignment, emit: Callable[[Event], None]) -> Outcome:
+        """Run a prompt to its end; ``emit`` gets every event in order, from any thread, and must not block."""
+
+    def interrupt(self, prompt_id: str, *, expected: bool = False) -> bool:
+        """Stop a prompt that runs, or with ``expected`` one that is about to; from any thread."""
+
+    def validate(self, questions: list[ValidationQuestion]) -> list[ValidationAnswer]:
+        """Ask the nodes' own validators; blocks, from any thread without a running event loop."""
+
+    def free(self, *, unload_models: bool, free_memory: bool) -> None:
+        """Drop models or cached outputs. Only between two prompts."""
+
+    def cache_bytes(self) -> int:
+        """Bytes of the outputs that are kept."""
+
+    def model_bytes(self) -> int:
+        """Bytes of the models that are loaded."""
+
+    def device_status(self) -> DeviceStatus | None:
+        """The device with its memory; ``None``: nobody knows."""
+
+
 class SchedulerHost(Protocol):
     """The kernel's face for schedulers. All methods are called on the server's event loop."""
 
     settings: Settings
 
     def worker_command(self, device: str) -> WorkerCommand:
-        """How to start a worker process for a device (``cpu``, ``cuda:0`` ...)."""
+        """How to start a worker process for a device (``cpu``, ``cuda:0`` ...).
+
+        The program is the module that a distribution names in the entry point group ``comfykernel.worker``.
+
+        Raises:
+            PluginError: there is none.
+        """
 
     def engine_factory(self) -> str:
-        """``module:function`` that makes an engine in the current process, for schedulers without own processes."""
+        """``module:function`` that makes an :class:`Engine` in the current process, given the settings."""
 
     async def take(self, worker: str) -> Assignment:
         """Wait for the next job and mark it as running there."""
@@ -181,6 +216,7 @@ __all__ = [
     "Assignment",
     "Catalog",
     "DeviceStatus",
+    "Engine",
     "Json",
     "Scheduler",
     "SchedulerFactory",

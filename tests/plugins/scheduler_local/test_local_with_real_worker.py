@@ -42,8 +42,9 @@ class TestLocalSchedulerWithRealWorker(SchedulerConformance):
 
     def worker_command(self, device: str) -> WorkerCommand:
         return WorkerCommand(
-            argv=[sys.executable, "-m", "comfykernel.worker"],
+            argv=[sys.executable, "-m", "comfykernel_scheduler_local.worker"],
             env={
+                "COMFYKERNEL_ENGINE": "comfykernel.engine:create_engine",
                 "PYTHONPATH": self.path,
                 "COMFYKERNEL_LOAD_PLUGINS": "conformance",
                 "COMFYKERNEL_SETTINGS": msgspec.json.encode(self.settings()).decode(),

@@ -15,6 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from comfykernel_sdk.scheduler import DeviceStatus
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -41,6 +43,12 @@ async def find_devices(settings: Settings, environ: Mapping[str, str] = os.envir
     for name in wanted:
         found += await _detect(environ) if name == AUTO else [name]
     return found
+
+
+def unknown_device(name: str) -> DeviceStatus:
+    """What the name of a device (``cpu``, ``cuda:0`` ...) tells of it; nothing is known of its memory."""
+    kind, _, index = name.partition(":")
+    return DeviceStatus(name=name, type=kind, index=int(index) if index.isdecimal() else None)
 
 
 async def _detect(environ: Mapping[str, str]) -> list[str]:

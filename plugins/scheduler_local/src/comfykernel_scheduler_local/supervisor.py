@@ -16,9 +16,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from comfykernel_sdk.channel import Ended, Free, Interrupt, Memory, Ready, Said, Shutdown, Validate, Validated
-from comfykernel_sdk.scheduler import DeviceStatus, WorkerStatus
+from comfykernel_sdk.scheduler import WorkerStatus
 
 from .backoff import Backoff
+from .devices import unknown_device
 from .running_job import RunningJob
 from .worker_process import WorkerProcess, describe_exit
 
@@ -82,7 +83,7 @@ class Supervisor:
         self._death_reason = ""
         self._forced = False
         self._torch_version = ""
-        self._memory = Memory(device=_unknown_device(device))
+        self._memory = Memory(device=unknown_device(device))
 
     async def run(self) -> None:
         """Keep a worker alive until :meth:`stop`."""
@@ -381,8 +382,3 @@ class Supervisor:
         self._state = "stopping" if self._stopping.is_set() else state
         self._on_change()
         self._host.report_worker(self.status())
-
-
-def _unknown_device(device: str) -> DeviceStatus:
-    kind, _, index = device.partition(":")
-    return DeviceStatus(name=device, type=kind, index=int(index) if index.isdecimal() else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol, cast
 
+from .. import scheduler
 from ..errors import PluginError
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from ..events import Event
     from ..jobs import Outcome
-    from ..scheduler import Assignment, Catalog, DeviceStatus, ValidationAnswer, ValidationQuestion
+    from ..scheduler import Assignment
     from ..settings import Settings
     from ..storage import Storage
 
@@ -29,32 +30,13 @@ class Witness(Protocol):
         """The exception of a node."""
 
 
-class Engine(Protocol):
-    """Runs prompts one at a time."""
-
-    @property
-    def catalog(self) -> Catalog:
-        """All nodes."""
+class Engine(scheduler.Engine, Protocol):
+    """The kernel's engine, which also shows what it does to a witness."""
 
     async def run(
         self, assignment: Assignment, emit: Callable[[Event], None], *, witness: Witness | None = None
     ) -> Outcome:
         """Run a prompt to its end."""
-
-    def interrupt(self, prompt_id: str, *, expected: bool = False) -> bool:
-        """Stop a prompt; from any thread."""
-
-    def validate(self, questions: list[ValidationQuestion]) -> list[ValidationAnswer]:
-        """Ask validators; from any thread without a running event loop."""
-
-    def free(self, *, unload_models: bool, free_memory: bool) -> None:
-        """Forget what is kept."""
-
-    def cache_bytes(self) -> int:
-        """Bytes of the outputs that are kept."""
-
-    def device_status(self) -> DeviceStatus | None:
-        """The device, when a plugin knows it."""
 
 
 def make_engine(settings: Settings, *, nodes: Iterable[object] | None, storage: Storage | None) -> Engine:

@@ -87,12 +87,13 @@ def worker(install_plugin: object, tmp_path: Path) -> Iterator[Worker]:
     env = {
         **os.environ,
         "COMFYKERNEL_WORKER_FD": str(theirs.fileno()),
+        "COMFYKERNEL_ENGINE": "comfykernel.engine:create_engine",
         "COMFYKERNEL_SETTINGS": msgspec.json.encode(settings).decode(),
         "COMFYKERNEL_DEVICE": "cpu",
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "comfykernel.worker"], env=env, pass_fds=[theirs.fileno()], stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
+        [sys.executable, "-m", "comfykernel_scheduler_local.worker"], env=env, pass_fds=[theirs.fileno()],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     theirs.close()
     with process, ours:

@@ -1,8 +1,12 @@
-"""A worker process, ``python -m comfykernel.worker``: an engine behind the channel to the server.
+"""A worker process, ``python -m comfykernel_scheduler_local.worker``: an engine behind the channel to the server.
 
 The main thread runs the engine; one thread reads the channel, so that an interrupt arrives while a node computes;
 one writes to it in batches, so that events do not slow nodes down; one asks validators. When the server is gone the
 process ends at once, whatever it computes.
+
+The environment says what it is: ``COMFYKERNEL_ENGINE`` makes its engine (``module:function``, called with the
+settings), ``COMFYKERNEL_SETTINGS`` has the settings as JSON, ``COMFYKERNEL_DEVICE`` the device's name and
+``COMFYKERNEL_WORKER_FD`` the number of the inherited socket.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import asyncio
 import gc
 import logging
 import os
+import pkgutil
 import signal
 import socket
 import sys
@@ -25,19 +30,21 @@ import msgspec
 from comfykernel_sdk import channel
 from comfykernel_sdk.events import JobEvent, NodePreview
 from comfykernel_sdk.jobs import Outcome
-from comfykernel_sdk.scheduler import Assignment, DeviceStatus
+from comfykernel_sdk.scheduler import Assignment
 from comfykernel_sdk.settings import Settings
 
-from .engine import Engine, create_engine
+from .devices import unknown_device
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from comfykernel_sdk.channel import FromWorker
     from comfykernel_sdk.events import Event
+    from comfykernel_sdk.scheduler import DeviceStatus, Engine
 
 log = logging.getLogger(__name__)
 
+ENGINE_VARIABLE: Final = "COMFYKERNEL_ENGINE"
 FD_VARIABLE: Final = "COMFYKERNEL_WORKER_FD"
 SETTINGS_VARIABLE: Final = "COMFYKERNEL_SETTINGS"
 DEVICE_VARIABLE: Final = "COMFYKERNEL_DEVICE"
@@ -128,6 +135,7 @@ class Worker:
         inbox: asyncio.Queue[Assignment | channel.Free] = asyncio.Queue()
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._read_all, args=(loop, inbox), name="channel-reader", daemon=True).start()
+        create_engine: Callable[[Settings], Engine] = pkgutil.resolve_name(os.environ[ENGINE_VARIABLE])
         engine = self._engine = create_engine(self._settings)
         gc.collect()
         gc.freeze()
@@ -179,9 +187,7 @@ class Worker:
         self._sender.send(channel.Validated(message.id, answers))
 
     def _status(self, engine: Engine) -> DeviceStatus:
-        kind, _, index = self._device.partition(":")
-        unknown = DeviceStatus(name=self._device, type=kind, index=int(index) if index.isdigit() else None)
-        return engine.device_status() or unknown
+        return engine.device_status() or unknown_device(self._device)
 
 
 def torch_version() -> str:
