@@ -16,7 +16,7 @@ from .dynamic import is_dynamic, nesting
 from .errors import NodeDefinitionError
 from .graph import Expansion
 from .json_types import Json, JsonObject
-from .nodes import Blocker, InputSpec, NodeDefinition, NodeSpec, OutputSpec, Result, Slots
+from .nodes import Blocker, InputGroup, InputSpec, NodeDefinition, NodeSpec, OutputSpec, Result, Slots
 from .sockets import Choice, File, Float, Growing, Hidden, Int, Out, Socket, Text, Toggle, Widget
 
 PLAIN_TYPES: dict[object, Widget] = {int: Int(), float: Float(), str: Text(), bool: Toggle()}
@@ -182,7 +182,7 @@ def _unwrap(hint: object) -> tuple[object, list[object]]:
 
 def _input(id: str, name: str, hint: object, default: object) -> InputSpec:
     base, markers = _unwrap(hint)
-    group: typing.Literal["required", "optional"] = "required" if default is MISSING else "optional"
+    group: InputGroup = "required" if default is MISSING else "optional"
     for marker in markers:
         if isinstance(marker, Hidden):
             return InputSpec(name=name, type=marker.kind, group="hidden")
@@ -218,7 +218,7 @@ def _literal_choice(base: object) -> Choice | None:
     return Choice(*get_args(base)) if get_origin(base) is typing.Literal else None
 
 
-def _socket_input(name: str, socket: Socket, group: typing.Literal["required", "optional"]) -> InputSpec:
+def _socket_input(name: str, socket: Socket, group: InputGroup) -> InputSpec:
     options: JsonObject = dict(socket.options)
     for key, value in (("tooltip", socket.tooltip), ("lazy", socket.lazy or None), ("rawLink", socket.raw_link or None),
                        ("forceInput", socket.force_input or None)):  # fmt: skip
@@ -231,9 +231,7 @@ def _socket_input(name: str, socket: Socket, group: typing.Literal["required", "
     )
 
 
-def _matched_input(
-    name: str, variable: TypeVar, markers: list[object], group: typing.Literal["required", "optional"]
-) -> InputSpec:
+def _matched_input(name: str, variable: TypeVar, markers: list[object], group: InputGroup) -> InputSpec:
     socket = next((m for m in markers if isinstance(m, Socket)), Socket("*"))
     spec = _socket_input(name, socket, group)
     spec.type, spec.match = _types_of(variable, markers), variable.__name__
@@ -250,9 +248,7 @@ def _types_of(variable: TypeVar, markers: list[object]) -> str:
     return ",".join(wire or "*" for wire in wires)
 
 
-def _group_input(
-    id: str, name: str, base: object, growing: Growing, group: typing.Literal["required", "optional"]
-) -> InputSpec:
+def _group_input(id: str, name: str, base: object, growing: Growing, group: InputGroup) -> InputSpec:
     names = list(growing.names) or [f"{growing.prefix}{index}" for index in range(growing.max)]
     if get_origin(base) not in (dict, list) or not 0 <= growing.min <= len(names) or len(names) > MOST_SLOTS:
         raise NodeDefinitionError(
@@ -281,9 +277,7 @@ def _typed_dicts(base: object) -> list[object]:
     return members if all(typing.is_typeddict(member) for member in members) else []
 
 
-def _branching_input(
-    id: str, name: str, members: list[object], markers: list[object], group: typing.Literal["required", "optional"]
-) -> InputSpec:
+def _branching_input(id: str, name: str, members: list[object], markers: list[object], group: InputGroup) -> InputSpec:
     branches: dict[str, list[InputSpec]] = {}
     for member in members:
         hints = _hints(member, id)
@@ -327,9 +321,7 @@ WIDGET_OPTIONS = (
 )  # fmt: skip
 
 
-def _widget_input(
-    name: str, widget: Widget, group: typing.Literal["required", "optional"], default: object
-) -> InputSpec:
+def _widget_input(name: str, widget: Widget, group: InputGroup, default: object) -> InputSpec:
     options: JsonObject = {}
     for field in WIDGET_OPTIONS:
         value = getattr(widget, field, None)

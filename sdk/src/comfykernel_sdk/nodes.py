@@ -44,7 +44,7 @@ from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, overload
 
 import msgspec
 
-from .graph import Expansion
+from .graph import Expansion as Expansion
 from .json_types import Json, JsonObject
 
 T = TypeVar("T")
@@ -344,19 +344,3 @@ def node(
         return target
 
     return decorate  # type: ignore[return-value]
-
-
-__all__ = [
-    "Blocker",
-    "Expansion",
-    "InputSpec",
-    "NodeDefinition",
-    "NodePack",
-    "NodeSpec",
-    "OutputSpec",
-    "Replacement",
-    "Result",
-    "Slots",
-    "definition_of",
-    "node",
-]

@@ -14,7 +14,7 @@ import msgspec
 from .events import Event
 from .graph import Graph
 from .jobs import Outcome
-from .json_types import Json, JsonObject
+from .json_types import JsonObject
 from .nodes import NodeSpec
 
 if TYPE_CHECKING:
@@ -211,18 +211,3 @@ class Scheduler(Protocol):
 
 
 SchedulerFactory: TypeAlias = "Callable[[Settings], Scheduler]"
-
-__all__ = [
-    "Assignment",
-    "Catalog",
-    "DeviceStatus",
-    "Engine",
-    "Json",
-    "Scheduler",
-    "SchedulerFactory",
-    "SchedulerHost",
-    "ValidationAnswer",
-    "ValidationQuestion",
-    "WorkerCommand",
-    "WorkerStatus",
-]

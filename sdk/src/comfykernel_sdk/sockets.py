@@ -10,7 +10,7 @@ knows better annotates ``Annotated[ItsClass, Socket("MODEL")]``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, TypedDict
 
 from .json_types import Json, JsonObject
 
@@ -58,19 +58,30 @@ class Growing:
     tooltip: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Widget:
     """Base of inputs that clients draw as a field. A subclass fixes the wire type."""
 
-    @property
-    def wire_type(self) -> str:
-        """The type name in object_info."""
-        raise NotImplementedError
+    __slots__ = ()
+
+    wire_type: ClassVar[str]
+    """The type name in object_info."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Field(Widget):
+    """What fields for a value share: ``force_input`` draws a socket instead, ``options`` are shown as they are."""
+
+    tooltip: str | None = None
+    force_input: bool = False
+    lazy: bool = False
+    options: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Int(Widget):
+class Int(Field):
     """A whole number between ``min`` and ``max``, both included."""
+
+    wire_type = "INT"
 
     default: int | None = None
     min: int | None = None
@@ -78,20 +89,13 @@ class Int(Widget):
     step: int | None = None
     display: Literal["number", "slider", "color"] | None = None
     control_after_generate: bool = False
-    tooltip: str | None = None
-    force_input: bool = False
-    lazy: bool = False
-    options: JsonObject = field(default_factory=dict)
-
-    @property
-    def wire_type(self) -> str:
-        """``INT``."""
-        return "INT"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Float(Widget):
+class Float(Field):
     """A number between ``min`` and ``max``, both included; ``round`` is the precision that clients keep."""
+
+    wire_type = "FLOAT"
 
     default: float | None = None
     min: float | None = None
@@ -99,51 +103,28 @@ class Float(Widget):
     step: float | None = None
     round: float | None = None
     display: Literal["number", "slider"] | None = None
-    tooltip: str | None = None
-    force_input: bool = False
-    lazy: bool = False
-    options: JsonObject = field(default_factory=dict)
-
-    @property
-    def wire_type(self) -> str:
-        """``FLOAT``."""
-        return "FLOAT"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Text(Widget):
+class Text(Field):
     """A text; ``multiline`` and ``dynamic_prompts`` are shown to clients when they are not ``None``."""
+
+    wire_type = "STRING"
 
     default: str | None = None
     multiline: bool | None = None
     dynamic_prompts: bool | None = None
-    tooltip: str | None = None
-    force_input: bool = False
-    lazy: bool = False
-    options: JsonObject = field(default_factory=dict)
-
-    @property
-    def wire_type(self) -> str:
-        """``STRING``."""
-        return "STRING"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Toggle(Widget):
+class Toggle(Field):
     """A yes or no."""
+
+    wire_type = "BOOLEAN"
 
     default: bool | None = None
     label_on: str | None = None
     label_off: str | None = None
-    tooltip: str | None = None
-    force_input: bool = False
-    lazy: bool = False
-    options: JsonObject = field(default_factory=dict)
-
-    @property
-    def wire_type(self) -> str:
-        """``BOOLEAN``."""
-        return "BOOLEAN"
 
 
 class Choice(Widget):
@@ -155,6 +136,7 @@ class Choice(Widget):
     the form that servers check; otherwise the type is ``COMBO`` with ``options`` and any value is let through.
     """
 
+    wire_type = "COMBO"
     __slots__ = ("as_list", "bare", "default", "extra", "kinds", "lazy", "options", "source", "tooltip", "values")
 
     def __init__(
@@ -170,49 +152,29 @@ class Choice(Widget):
         lazy: bool = False,
         options: JsonObject | None = None,
     ) -> None:
-        object.__setattr__(self, "values", values)
-        object.__setattr__(self, "default", default)
-        object.__setattr__(self, "source", source)
-        object.__setattr__(self, "kinds", kinds)
-        object.__setattr__(self, "extra", extra)
-        object.__setattr__(self, "tooltip", tooltip)
-        object.__setattr__(self, "as_list", as_list)
-        object.__setattr__(self, "bare", bare)
-        object.__setattr__(self, "lazy", lazy)
-        object.__setattr__(self, "options", options or {})
-
-    if TYPE_CHECKING:
-        values: tuple[str | int | float | bool, ...]
-        default: str | int | float | bool | None
-        source: str | None
-        kinds: tuple[str, ...]
-        extra: tuple[str, ...]
-        tooltip: str | None
-        as_list: bool
-        bare: bool
-        lazy: bool
-        options: JsonObject
-
-    @property
-    def wire_type(self) -> str:
-        """``COMBO``."""
-        return "COMBO"
+        self.values = values
+        self.default = default
+        self.source = source
+        self.kinds = kinds
+        self.extra = extra
+        self.tooltip = tooltip
+        self.as_list = as_list
+        self.bare = bare
+        self.lazy = lazy
+        self.options = options or {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class File(Widget):
     """A file of the input folder that clients may also upload; ``upload`` is the kind of upload button."""
 
+    wire_type = "COMBO"
+
     kinds: tuple[str, ...] = ("image",)
     upload: Literal["image_upload", "audio_upload", "video_upload"] = "image_upload"
     default: str | None = None
     tooltip: str | None = None
     options: JsonObject = field(default_factory=dict)
-
-    @property
-    def wire_type(self) -> str:
-        """``COMBO``."""
-        return "COMBO"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
