@@ -17,7 +17,7 @@ from comfykernel_sdk.jobs import PromptRequest
 from comfykernel_sdk.nodes import NodePack, Replacement, Result, node
 from comfykernel_sdk.sockets import Growing
 from comfykernel_sdk.testing import kernel_in_memory
-from comfykernel_sdk.transport import Kernel
+from comfykernel_sdk.transport import Kernel, PluginInfo
 
 
 class ByFactor(TypedDict):
@@ -64,7 +64,7 @@ REPLACEMENTS = [
 async def kernel() -> AsyncIterator[Kernel]:
     async with kernel_in_memory([scale, join, show, show_number]) as kernel:
         pack = NodePack("texts", [scale, join, show, show_number], replacements=REPLACEMENTS)
-        registry = Registry([LoadedPack(pack=pack, distribution="", version="", seconds=0.0)])
+        registry = Registry([LoadedPack(pack, PluginInfo(name="texts", kind="node"))])
         kernel.catalog.set(registry.catalog)  # type: ignore[attr-defined]
         yield kernel
 

@@ -65,15 +65,15 @@ def _inner_packs(packs: list[LoadedPack]) -> Iterator[PluginInfo]:
     from comfykernel_sdk.transport import PluginInfo
 
     for loaded in packs:
-        pack = loaded.pack
+        pack, plugin = loaded.pack, loaded.plugin
         error = str(pack.about.get("error") or "")
-        if pack.name != loaded.plugin and (pack.nodes or error):
+        if pack.name != plugin.name and (pack.nodes or error):
             yield PluginInfo(
                 name=pack.name,
                 kind="pack",
-                distribution=str(pack.about.get("distribution") or loaded.distribution),
-                version=str(pack.about.get("version") or loaded.version),
-                seconds=float(str(pack.about.get("seconds") or loaded.seconds)),
+                distribution=str(pack.about.get("distribution") or plugin.distribution),
+                version=str(pack.about.get("version") or plugin.version),
+                seconds=float(str(pack.about.get("seconds") or plugin.seconds)),
                 state="failed" if error else "loaded",
                 error=error,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from comfykernel_sdk import events as ev
 from comfykernel_sdk.jobs import Outcome
@@ -10,6 +10,20 @@ from comfykernel_sdk.json_types import JsonObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from comfykernel_sdk.events import NodePlace
+
+SHOWN: Final[dict[type[ev.JobEvent], tuple[str, ...]]] = {
+    ev.ExecutionStarted: (),
+    ev.ExecutionCached: ("nodes",),
+    ev.ExecutionSucceeded: (),
+    ev.ExecutionInterrupted: ("node_id", "node_type", "executed"),
+    ev.ExecutionFailed: (
+        "node_id", "node_type", "executed", "exception_message", "exception_type", "traceback", "current_inputs",
+        "current_outputs",
+    ),
+}  # fmt: skip
+"""Events among ``status.messages``, with what is told of them besides the prompt and the time."""
 
 
 def outcome_from_events(
@@ -21,40 +35,25 @@ def outcome_from_events(
     messages: list[tuple[str, JsonObject]] = []
     for event in events:
         if isinstance(event, ev.NodeOutput) and event.output is not None:
-            place = event.place
-            outputs[place.node_id] = event.output
-            meta[place.node_id] = {
-                "node_id": place.node_id,
-                "display_node": place.display_node_id,
-                "parent_node": place.parent_node_id,
-                "real_node_id": place.real(),
-            }
+            outputs[event.place.node_id] = event.output
+            meta[event.place.node_id] = meta_of(event.place)
         elif (message := status_message(event)) is not None:
             messages.append(message)
     return Outcome(status=status, outputs=outputs, meta=meta, messages=messages, reason=reason)
 
 
+def meta_of(place: NodePlace) -> JsonObject:
+    """Where a node stands, as history shows it."""
+    return {
+        "node_id": place.node_id, "display_node": place.display_node_id, "parent_node": place.parent_node_id,
+        "real_node_id": place.real(),
+    }  # fmt: skip
+
+
 def status_message(event: ev.Event) -> tuple[str, JsonObject] | None:
     """An event as history shows it among ``status.messages``; ``None`` for those that it leaves out."""
-    data: JsonObject
-    match event:
-        case ev.ExecutionStarted():
-            return "execution_start", {"prompt_id": event.prompt_id, "timestamp": event.timestamp}
-        case ev.ExecutionCached():
-            return "execution_cached", {
-                "nodes": list(event.nodes), "prompt_id": event.prompt_id, "timestamp": event.timestamp,
-            }  # fmt: skip
-        case ev.ExecutionSucceeded():
-            return "execution_success", {"prompt_id": event.prompt_id, "timestamp": event.timestamp}
-        case ev.ExecutionInterrupted():
-            data = {"node_id": event.node_id, "node_type": event.node_type, "executed": list(event.executed)}
-            return "execution_interrupted", {"prompt_id": event.prompt_id, **data, "timestamp": event.timestamp}
-        case ev.ExecutionFailed(timed=True):
-            data = {
-                "node_id": event.node_id, "node_type": event.node_type, "executed": list(event.executed),
-                "exception_message": event.exception_message, "exception_type": event.exception_type,
-                "traceback": list(event.traceback), "current_inputs": event.current_inputs,
-                "current_outputs": list(event.current_outputs),
-            }  # fmt: skip
-            return "execution_error", {"prompt_id": event.prompt_id, **data, "timestamp": event.timestamp}
-    return None
+    shown = SHOWN.get(type(event))
+    if shown is None or (isinstance(event, ev.ExecutionFailed) and not event.timed):
+        return None
+    data = {"prompt_id": event.prompt_id, **{name: getattr(event, name) for name in shown}}
+    return str(event.__struct_config__.tag), {**data, "timestamp": event.timestamp}

@@ -62,15 +62,11 @@ GROUPS_OF_SIDE: Final[dict[Side, tuple[str, ...]]] = {
 _log = logging.getLogger(__name__)
 
 
-class LoadedPack(msgspec.Struct, frozen=True, kw_only=True):
-    """A node pack and the plugin it came from. With ``error`` (a traceback) the pack is empty."""
+class LoadedPack(msgspec.Struct, frozen=True):
+    """A node pack and the plugin it came from. When that has failed the pack is empty."""
 
     pack: NodePack
-    plugin: str = ""
-    distribution: str
-    version: str
-    seconds: float
-    error: str = ""
+    plugin: PluginInfo
 
 
 class _Plugin:
@@ -359,48 +355,34 @@ class PluginHost:
             raise PluginError(f"The {kind} {name!r} failed to start: {error}", extra_info=extra) from error
 
     def _collect_packs(self, storage: Storage | None) -> list[LoadedPack]:
-        found: dict[str, tuple[PluginInfo, NodePack]] = {}
-        hook = self.hook.register_nodes
-        for plugin, implementation in hook.implementations():
-            given = _Gathered(taken=found.keys())
-            arguments = {"register": given.register, "settings": self.settings, "storage": storage}
-            hook.call(plugin, implementation, arguments)
-            if plugin.info.state != "failed":
-                found |= {name: (plugin.info, pack) for name, pack in given.packs.items()}
+        found: dict[str, LoadedPack] = {}
+        for plugin, implementation in self.hook.register_nodes.implementations():
+            packs = self._packs_of(plugin, implementation, storage, taken=found.keys())
+            found |= {pack.name: LoadedPack(pack, plugin.info) for pack in packs}
         failed = [p.info for p in self._plugins if p.entry.group == hooks.NODES_GROUP and p.info.state == "failed"]
         order = {name: place for place, name in enumerate(self.settings.plugins.nodes)}
 
-        def place(of: tuple[PluginInfo, NodePack]) -> tuple[int, bool, str]:
-            info, pack = of
-            rank = min(order.get(name, len(order)) for name in (pack.name, info.name, info.distribution))
+        def place(loaded: LoadedPack) -> tuple[int, bool, str]:
+            pack, plugin = loaded.pack, loaded.plugin
+            rank = min(order.get(name, len(order)) for name in (pack.name, plugin.name, plugin.distribution))
             return rank, pack.yields, pack.name
 
-        packs = [*found.values(), *((info, NodePack(info.name)) for info in failed)]
-        return [_loaded(pack, info) for info, pack in sorted(packs, key=place)]
+        return sorted([*found.values(), *(LoadedPack(NodePack(info.name), info) for info in failed)], key=place)
 
+    def _packs_of(
+        self, plugin: _Plugin, implementation: pluggy.HookImpl, storage: Storage | None, *, taken: Collection[str]
+    ) -> list[NodePack]:
+        """All packs of one plugin or, when it fails, none."""
+        packs: dict[str, NodePack] = {}
 
-class _Gathered:
-    """The packs of one plugin: all of them or, when it fails, none."""
+        def register(pack: NodePack) -> None:
+            if pack.name in taken or pack.name in packs:
+                raise NodeDefinitionError(f"The name {pack.name!r} of a node pack is taken.")
+            packs[pack.name] = pack
 
-    def __init__(self, *, taken: Collection[str]) -> None:
-        self.packs: dict[str, NodePack] = {}
-        self._taken = taken
-
-    def register(self, pack: NodePack) -> None:
-        if pack.name in self._taken or pack.name in self.packs:
-            raise NodeDefinitionError(f"The name {pack.name!r} of a node pack is taken.")
-        self.packs[pack.name] = pack
-
-
-def _loaded(pack: NodePack, info: PluginInfo) -> LoadedPack:
-    return LoadedPack(
-        pack=pack,
-        plugin=info.name,
-        distribution=info.distribution,
-        version=info.version,
-        seconds=info.seconds,
-        error=info.error,
-    )
+        arguments = {"register": register, "settings": self.settings, "storage": storage}
+        self.hook.register_nodes.call(plugin, implementation, arguments)
+        return [] if plugin.info.state == "failed" else list(packs.values())
 
 
 def _find(entry_points: Iterable[EntryPoint] | None) -> list[_Plugin]:

@@ -12,6 +12,7 @@ from comfykernel.engine import Registry
 from comfykernel.fingerprint import distributions_fingerprint
 from comfykernel.plugin_host import LoadedPack
 from comfykernel_sdk.nodes import NodePack, node
+from comfykernel_sdk.transport import PluginInfo
 
 
 @node("Twin")
@@ -30,10 +31,8 @@ def other(value: int) -> int:
 
 
 def pack(name: str, *nodes: object, error: str = "") -> LoadedPack:
-    return LoadedPack(
-        pack=NodePack(name, nodes, web_directory=f"/{name}"), distribution=f"dist-{name}", version="1", seconds=0.5,
-        error=error,
-    )  # fmt: skip
+    plugin = PluginInfo(name="", kind="node", distribution=f"dist-{name}", version="1", seconds=0.5, error=error)
+    return LoadedPack(NodePack(name, nodes, web_directory=f"/{name}"), plugin)
 
 
 def test_the_earlier_pack_has_the_name_and_the_other_one_stays_reachable() -> None:

@@ -87,7 +87,7 @@ def test_register_nodes_is_called_in_workers_with_the_settings(install_plugin: I
     settings = settings_in(tmp_path)
     assert loaded(settings, "server").infos()[0].state != "loaded"
     (pack,) = loaded(settings, "worker").node_packs()
-    assert (pack.pack.name, pack.distribution, pack.version) == ("holder", "holder-plugin", "1.2")
+    assert (pack.pack.name, pack.plugin.distribution, pack.plugin.version) == ("holder", "holder-plugin", "1.2")
     assert imported("holder_plugin").calls == [("register_nodes", settings)]
 
 

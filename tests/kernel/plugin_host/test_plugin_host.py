@@ -84,7 +84,7 @@ def test_a_worker_loads_nodes_and_storage_but_no_transport(write_plugin: Write) 
     )
     assert states(host) == {"disk": "loaded", "http": "found", "nodes": "loaded"}
     (loaded,) = host.node_packs()
-    assert (loaded.pack.name, list(loaded.pack.nodes), loaded.error) == ("greetings", ["Greet"], "")
+    assert (loaded.pack.name, list(loaded.pack.nodes), loaded.plugin.error) == ("greetings", ["Greet"], "")
     host.mark_started()
     assert states(host)["nodes"] == "started"
 
@@ -259,8 +259,8 @@ def test_packs_of_a_failing_plugin_are_left_out_and_reported(write_plugin: Write
     )
     packs = host.node_packs()
     assert [(p.pack.name, list(p.pack.nodes)) for p in packs] == [("half", []), ("unimportable", [])]
-    assert "half way" in packs[0].error
-    assert "ZeroDivisionError" in packs[1].error
+    assert "half way" in packs[0].plugin.error
+    assert "ZeroDivisionError" in packs[1].plugin.error
 
 
 def test_packs_come_in_the_configured_order_then_by_name(write_plugin: Write) -> None:
@@ -275,7 +275,7 @@ def test_packs_come_in_the_configured_order_then_by_name(write_plugin: Write) ->
 def test_two_packs_with_one_name_fail_the_second(write_plugin: Write) -> None:
     entries = [write_plugin(hooks.NODES_GROUP, name, NODES) for name in ("one", "two")]
     host = host_of(*entries, side="worker")
-    assert [(p.pack.name, bool(p.error)) for p in host.node_packs()] == [("greetings", False), ("two", True)]
+    assert [(p.pack.name, bool(p.plugin.error)) for p in host.node_packs()] == [("greetings", False), ("two", True)]
 
 
 def test_one_module_in_two_groups_is_loaded_once(write_plugin: Write) -> None:

@@ -14,13 +14,13 @@ from comfykernel_sdk.context import current
 from comfykernel_sdk.errors import Interrupted
 from comfykernel_sdk.graph import default_prefix, is_link
 
+from ..outcomes import meta_of
 from .cache import Entry
 from .calls import Arguments, Returned, blocked, blocker_among, merge_outputs, merge_ui, plan_calls, read_result
 from .context import RunContext, RunServices
 from .coroutines import Coroutines
 from .failures import block_event, failure_event, shown_inputs
 from .inputs import gather_inputs, missing_lazy_inputs, wanted_inputs
-from .report import meta_of
 from .run_graph import GraphError, Vertex
 from .schedule import Schedule
 from .sharing import ChangedInput, Handed

@@ -9,6 +9,7 @@ import msgspec
 
 from comfykernel_sdk.nodes import NodePack
 from comfykernel_sdk.scheduler import Catalog
+from comfykernel_sdk.transport import PluginInfo
 
 from ..fingerprint import distributions_fingerprint
 from ..plugin_host import LoadedPack
@@ -42,7 +43,7 @@ class Registry:
     @classmethod
     def of(cls, items: Iterable[object], *, pack: str = "nodes") -> Registry:
         """A registry of single nodes: definitions, or functions and classes decorated with ``@node``."""
-        return cls([LoadedPack(pack=NodePack(pack, items), distribution="", version="", seconds=0.0)])
+        return cls([LoadedPack(NodePack(pack, items), PluginInfo(name="", kind="node"))])
 
     @classmethod
     def installed(cls, packs: Iterable[LoadedPack]) -> Registry:
@@ -50,16 +51,16 @@ class Registry:
         return cls(packs, fingerprint=distributions_fingerprint())
 
     def _add_pack(self, loaded: LoadedPack) -> None:
-        pack = loaded.pack
+        pack, plugin = loaded.pack, loaded.plugin
         for id, definition in pack.nodes.items():
             owner = self._owners.setdefault(id, loaded)
             if owner is not loaded:
                 self._report_collision(id, owner, loaded)
             self._add(id if owner is loaded else f"{pack.name}:{id}", definition, loaded)
-        plugin: JsonObject = {"name": loaded.plugin, "distribution": loaded.distribution, "error": loaded.error}
+        origin: JsonObject = {"name": plugin.name, "distribution": plugin.distribution, "error": plugin.error}
         about: JsonObject = {
-            "name": pack.name, "plugin": plugin, "distribution": loaded.distribution, "version": loaded.version,
-            "nodes": list(pack.nodes), "seconds": loaded.seconds, "error": loaded.error,
+            "name": pack.name, "plugin": origin, "distribution": plugin.distribution, "version": plugin.version,
+            "nodes": list(pack.nodes), "seconds": plugin.seconds, "error": plugin.error,
             "directory": pack.directory, "web_directory": str(pack.web_directory) if pack.web_directory else None,
             "replacements": msgspec.to_builtins(pack.replacements, str_keys=True), **pack.about,
         }  # fmt: skip
@@ -67,7 +68,7 @@ class Registry:
 
     def _add(self, id: str, definition: NodeDefinition, loaded: LoadedPack) -> None:
         spec = definition.spec
-        distribution = spec.distribution or loaded.distribution
+        distribution = spec.distribution or loaded.plugin.distribution
         module = spec.python_module or f"custom_nodes.{loaded.pack.name}"
         spec = msgspec.structs.replace(spec, id=id, distribution=distribution, python_module=module)
         self.classes[id] = NodeClass(msgspec.structs.replace(definition, spec=spec))
@@ -77,9 +78,11 @@ class Registry:
         losers = report["losers"]
         assert isinstance(losers, list)
         losers.append({**_named(loser), "reachable_as": (other := f"{loser.pack.name}:{id}")})
-        owner, second = (f"{each.pack.name} ({each.distribution or 'no distribution'})" for each in (winner, loser))
+        owner, second = (
+            f"{each.pack.name} ({each.plugin.distribution or 'no distribution'})" for each in (winner, loser)
+        )
         log.warning("Node %s is in %s and in %s: the former has the name, the latter is %s.", id, owner, second, other)
 
 
 def _named(loaded: LoadedPack) -> JsonObject:
-    return {"pack": loaded.pack.name, "distribution": loaded.distribution, "version": loaded.version}
+    return {"pack": loaded.pack.name, "distribution": loaded.plugin.distribution, "version": loaded.plugin.version}

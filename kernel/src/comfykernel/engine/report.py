@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from comfykernel_sdk import events as ev
 from comfykernel_sdk.jobs import Outcome
 
-from ..outcomes import status_message
+from ..outcomes import meta_of, status_message
 from .plain_data import plain_data
 
 if TYPE_CHECKING:
@@ -121,11 +121,3 @@ class Report:
         if message is not None:
             self._messages.append(message)
         self._emit(event)
-
-
-def meta_of(place: NodePlace) -> JsonObject:
-    """Where a node stands, as history shows it."""
-    return {
-        "node_id": place.node_id, "display_node": place.display_node_id, "parent_node": place.parent_node_id,
-        "real_node_id": place.real(),
-    }  # fmt: skip
