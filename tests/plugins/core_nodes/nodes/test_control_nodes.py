@@ -150,12 +150,6 @@ def test_a_file_of_another_kind(run: Any, tiny_checkpoint: Path) -> None:
         loaded(run, "nothing")
 
 
-def test_a_control_lora_is_told_apart(run: Any) -> None:
-    save_file({"lora_controlnet": torch.zeros(0)}, run.base / "models/controlnet/lora.safetensors")
-    with pytest.raises(ModelFileError, match=r"lora\.safetensors: is a Control-LoRA"):
-        loaded(run, "lora")
-
-
 def test_a_union_network_is_told_the_kind_of_its_picture(run: Any) -> None:
     network = loaded(run, "edges")
     told = run.node("SetUnionControlNetType", control_net=network, type="depth")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.control import ControlCall, Residuals
+from comfykernel_core_nodes.diffusion.controlnet_unet import ControlUNet
 from comfykernel_core_nodes.diffusion.errors import LatentShapeError
 from comfykernel_core_nodes.diffusion.mmdit import MMDiT
 from comfykernel_core_nodes.diffusion.t2i_adapter import T2IAdapter
@@ -40,16 +41,15 @@ def _seen(call: ControlCall, weight: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class UNetCaller:
-    """For UNets whose texts have a width."""
-
-    context_dim: int
+    """For UNets."""
 
     def residuals(self, network: nn.Module, hint: Tensor, call: ControlCall, kinds: Sequence[int]) -> Residuals:
-        weight = next(network.parameters())
+        assert isinstance(network, ControlUNet)
+        weight, width = next(network.parameters()), network.config.context_dim
         context = _given(call, "context", weight)
-        if context.shape[-1] != self.context_dim:
+        if context.shape[-1] != width:
             raise LatentShapeError(
-                f"The control network is for texts of width {self.context_dim}, the model's have {context.shape[-1]}.",
+                f"The control network is for texts of width {width}, the model's have {context.shape[-1]}.",
                 "Choose a control network for the model's family.",
             )
         y = _given(call, "y", weight) if hasattr(network, "label_emb") else None

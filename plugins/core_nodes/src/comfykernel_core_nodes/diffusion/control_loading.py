@@ -18,6 +18,7 @@ from comfykernel_core_nodes.diffusion.control_calls import (
     StreamCaller,
     UNetCaller,
 )
+from comfykernel_core_nodes.diffusion.control_lora import CONTROL_LORA_MARK, control_lora_from
 from comfykernel_core_nodes.diffusion.control_net import ControlNet, LatentHint, PixelHint
 from comfykernel_core_nodes.diffusion.controlnet_transformers import (
     ControlFlux,
@@ -38,14 +39,12 @@ from comfykernel_core_nodes.diffusion.transformer_layouts import flux_tensors, s
 from comfykernel_core_nodes.diffusion.unet_layouts import original_layout
 from comfykernel_core_nodes.diffusion.weight_files import open_weights
 from comfykernel_core_nodes.diffusion.weight_patches import AddWeight
-from comfykernel_core_nodes.diffusion.weights import planned_weights
+from comfykernel_core_nodes.diffusion.weights import Weights, planned_weights
 from comfykernel_sdk.families import Made, NetworkPlan
 
 PREFIXES: Final = ("control_model.", "controlnet.", "")
 # Marks of a file whose weights are differences to those of the model that it is for.
 DIFFERENCE_MARK: Final = "difference"
-# Marks of a Control-LoRA: changes of low rank to a copy of the main network.
-CONTROL_LORA_MARK: Final = "lora_controlnet"
 # File names of the networks whose residuals are averaged (ControlNet 1.1, "shuffle"); their tensors do not tell.
 AVERAGED: Final = ("_shuffle", "_shuffle_fp16")
 # Channels of a latent with a mask, which inpainting control networks see.
@@ -70,9 +69,9 @@ def load_control_net(path: Path, base: DiffusionModel | None = None) -> ControlN
 def find_control_net(header: Header, base: DiffusionModel | None = None) -> ControlNet:
     """The control network that a file holds; see `load_control_net`."""
     path = header.file.path
-    if CONTROL_LORA_MARK in header.file.shapes:
-        message = "is a Control-LoRA, which is no network of its own; such files are not supported."
-        raise CheckpointError(path, message, "Use a whole ControlNet for the same hint.", type="unknown_model_family")
+    if CONTROL_LORA_MARK in header:
+        lora = control_lora_from(header)
+        return ControlNet(lora, UNetCaller(), PixelHint(lora.hint_channels))
     for prefix in PREFIXES:
         below = header.below(prefix)
         for find in FINDERS:
@@ -95,9 +94,10 @@ def _with_base(control: ControlNet, header: Header, base: DiffusionModel | None)
     if base is None:
         message = "holds differences to the weights of a model."
         raise CheckpointError(header.file.path, message, "Load it with DiffControlNetLoader and that model.")
-    source = base.weights.source
-    shared = control.weights.source.shapes.keys() & source.shapes.keys()
-    return control.with_patches({name: AddWeight(source, name) for name in shared})
+    own, source = control.weights, base.weights.source
+    assert isinstance(own, Weights)
+    shared = own.source.shapes.keys() & source.shapes.keys()
+    return replace(control, weights=own.with_patches({name: AddWeight(source, name) for name in shared}))
 
 
 def _unet(header: Header) -> ControlNet | None:
@@ -106,7 +106,7 @@ def _unet(header: Header) -> ControlNet | None:
         return None
     config = control_unet_config_from(header.shapes)
     plan = NetworkPlan(header, partial(ControlUNet, config), header.names)
-    return _control(plan, UNetCaller(config.unet.context_dim), PixelHint(config.hint_channels), config.kinds)
+    return _control(plan, UNetCaller(), PixelHint(config.hint_channels), config.kinds)
 
 
 def _flux(header: Header) -> ControlNet | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.control import ControlCall, Residuals
+from comfykernel_core_nodes.diffusion.control_lora import ControlLora
 from comfykernel_core_nodes.diffusion.errors import LatentShapeError
 from comfykernel_core_nodes.diffusion.image_fitting import repeated, resized
 from comfykernel_core_nodes.diffusion.latent_formats import LatentFormat
 from comfykernel_core_nodes.diffusion.memory import Part
-from comfykernel_core_nodes.diffusion.weights import WeightPatch, Weights
+from comfykernel_core_nodes.diffusion.weights import Weights
 
 if TYPE_CHECKING:
     from comfykernel_core_nodes.diffusion.control_calls import ControlCaller
+    from comfykernel_core_nodes.diffusion.diffusion_model import RunnableModel
     from comfykernel_core_nodes.diffusion.image_codec import ImageCodec
 
 # Pixels that a latent unit is wide.
@@ -78,11 +79,12 @@ class LatentHint:
 class ControlNet:
     """An immutable handle of a control network or an adapter.
 
+    `weights` are the network's own, or changes to those of the model that it acts on.
     `kinds` are what the hint of a union network is, by number; `kind_count` how many it knows (0: no union network).
     `averaged`: each residual is its mean over the picture, for networks that carry over a mood but no places.
     """
 
-    weights: Weights[nn.Module]
+    weights: Weights[nn.Module] | ControlLora
     caller: ControlCaller
     hint: PixelHint | LatentHint
     kinds: tuple[int, ...] = ()
@@ -93,9 +95,9 @@ class ControlNet:
         """For a hint of other kinds; without any, of no particular kind."""
         return replace(self, kinds=kinds)
 
-    def with_patches(self, patches: Mapping[str, WeightPatch]) -> ControlNet:
-        """With one more patch on each named weight."""
-        return replace(self, weights=self.weights.with_patches(patches))
+    def weights_for(self, model: RunnableModel) -> Weights[nn.Module]:
+        """The weights of the whole network. Raises `LatentShapeError` when the model's do not go with its changes."""
+        return self.weights.over(model) if isinstance(self.weights, ControlLora) else self.weights
 
     def applied(
         self,
@@ -146,7 +148,7 @@ class AppliedControlNet:
         return {name: [self._scaled(each) for each in values] for name, values in made.items()}
 
     def _made(self, call: ControlCall) -> Residuals:
-        module = call.memory.module(self.network.weights, Part.CONTROL)
+        module = call.memory.module(self.network.weights_for(call.model), Part.CONTROL)
         weight = next(module.parameters())
         height, width = call.x.shape[-2:]
         key = (height, width, weight.device, weight.dtype)

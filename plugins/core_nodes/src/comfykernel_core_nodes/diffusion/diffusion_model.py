@@ -65,7 +65,7 @@ class DiffusionModel:
         network = memory.module(weights or self.weights, Part.DIFFUSION)
         if self.prepare is not None:
             self.prepare(network)
-        return RunnableModel(network, self.sampling, self.hooks)
+        return RunnableModel(network, self.sampling, self.hooks, self.weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ class RunnableModel:
     network: nn.Module
     sampling: ModelSampling
     hooks: Hooks = field(default_factory=Hooks)
+    weights: Weights[nn.Module] | None = None
+    """of the model, without what single conditions change, for networks that are made of them"""
 
     def network_input(self, x: Tensor, sigma: Tensor) -> Tensor:
         """What the network sees of a noisy latent, float32; sigma: [batch]."""
