@@ -59,4 +59,4 @@ async def validate(engine: Engine, keeper: CatalogKeeper, graph: Graph) -> Valid
         if isinstance(name, str) and name not in keeper.specs and name not in keeper.replacements:
             hint = did_you_mean(name, keeper.specs) or "See `comfykernel nodes` and `comfykernel plugins`."
             raise InvalidPrompt(f"Node {id}: there is no node class {name!r}.", hint=hint)
-    return await validate_prompt(graph, keeper.specs, keeper.choices, ask, replacements=keeper.replacements)
+    return await validate_prompt(graph, keeper.specs, keeper.choices_now(), ask, replacements=keeper.replacements)

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Final, final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from comfykernel_sdk.events import (
     PASSING,
@@ -31,16 +32,13 @@ FLUSH_S: Final = 0.1
 """Seconds that kept events may wait in memory; what a crash can lose of a job's log (never of its state)."""
 
 
-@final
+@dataclass(slots=True)
 class OpenJob:
     """What the bus knows of a job that is not over: whose it is, and the number of its last event."""
 
-    __slots__ = ("client_id", "number", "user")
-
-    def __init__(self, client_id: str | None, user: str, number: int) -> None:
-        self.client_id = client_id
-        self.user = user
-        self.number = number
+    client_id: str | None
+    user: str
+    number: int
 
 
 class BusSubscription:

@@ -95,12 +95,8 @@ class CatalogKeeper:
             self._known.clear()
             raise Unavailable("The nodes are not known.", details=self._problem, hint="See `comfykernel plugins`.")
 
-    def choices(self, spec: InputSpec) -> list[Json] | None:
-        """Allowed values of an input: its own, after those of the source that it names."""
-        return _choices(spec, self._source)
-
     def choices_now(self) -> Callable[[InputSpec], list[Json] | None]:
-        """The same for the check of one prompt: each source is read once, however many nodes name it."""
+        """Gives the allowed values of an input, those of the source that it names first; each source is read once."""
         return partial(_choices, source=cache(self._source))
 
     def _source(self, name: str, kinds: tuple[str, ...]) -> list[str]:
@@ -180,7 +176,7 @@ class CatalogKeeper:
             return spec.type if spec.options is None else [spec.type]
         if spec.match or spec.slots is not None or spec.branches is not None:
             return self._dynamic_info(spec)
-        choices = self.choices(spec)
+        choices = _choices(spec, self._source)
         options = spec.options
         if choices is not None and not spec.as_list:
             options = {**(options or {}), "options": choices}

@@ -89,7 +89,7 @@ class LocalKernel:
         self._counter = itertools.count()
         self._submitting: set[str] = set()
         self._history: dict[tuple[tuple[str, object], ...], list[EndedKey]] = {}
-        self._background: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[object]] = set()
         self._ended_count = itertools.count(1)
 
     async def recover(self) -> int:
@@ -361,7 +361,7 @@ class LocalKernel:
         self.announce_queue()
         return job
 
-    def in_background(self, work: Coroutine[None, None, None]) -> None:
+    def in_background(self, work: Coroutine[None, None, object]) -> None:
         """Let something run to its end without waiting for it."""
         task = asyncio.create_task(work)
         self._background.add(task)

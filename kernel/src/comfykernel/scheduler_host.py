@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections import deque
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final
 
@@ -29,7 +28,6 @@ worker_log = logging.getLogger("comfykernel.worker")
 ENGINE_FACTORY: Final = "comfykernel.engine:create_engine"
 WORKER_GROUP: Final = "comfykernel.worker"
 """Entry points of the modules that are worker processes; ``default`` is used."""
-KEPT_LOG_LINES: Final = 2_000
 
 
 class LocalSchedulerHost:
@@ -37,7 +35,6 @@ class LocalSchedulerHost:
 
     def __init__(self, kernel: LocalKernel, store: JobStore) -> None:
         self.settings: Settings = kernel.settings
-        self.log_lines: deque[str] = deque(maxlen=KEPT_LOG_LINES)
         self._kernel = kernel
         self._store = store
 
@@ -80,11 +77,7 @@ class LocalSchedulerHost:
             if event.prompt_id in self._kernel.queue.running:
                 self._kernel.queue.begun.add(event.prompt_id)
             if event.prompt_id in self._kernel.cancel_requested:
-                self._kernel.in_background(self._interrupt(event.prompt_id))
-
-    async def _interrupt(self, prompt_id: str) -> None:
-        if self._kernel.scheduler is not None:
-            await self._kernel.scheduler.interrupt(prompt_id)
+                self._kernel.in_background(self._kernel.interrupt(event.prompt_id))
 
     async def finish(self, prompt_id: str, outcome: Outcome) -> None:
         """The job has ended; returns when that is on disk."""
@@ -123,5 +116,4 @@ class LocalSchedulerHost:
 
     def log_line(self, text: str) -> None:
         """A line that a worker printed."""
-        self.log_lines.append(text)
         worker_log.debug("%s", text)

@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import enum
-import os
 import uuid
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypedDict
+from typing import Literal, TypeAlias, TypedDict
 
 import msgspec
 
 from .graph import Graph
 from .json_types import Json, JsonObject
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-RANDOM_BLOCK: Final = 4096
-"""Bytes that are asked of the system at a time; a call for each id would cost more than all else about it."""
-
-
-def _random_bytes() -> Iterator[bytes]:
-    while True:
-        block = os.urandom(RANDOM_BLOCK)
-        for start in range(0, RANDOM_BLOCK, 16):
-            yield block[start : start + 16]
-
-
-_random = _random_bytes()
-
 
 def new_prompt_id() -> str:
-    """A random UUID. For the event loop's thread."""
-    return str(uuid.UUID(bytes=next(_random), version=4))
+    """A random UUID."""
+    return str(uuid.uuid4())
 
 
 class JobState(enum.StrEnum):

@@ -102,6 +102,16 @@ class WorkerCommand(msgspec.Struct, frozen=True, kw_only=True):
     fd_variable: str = "COMFYKERNEL_WORKER_FD"
 
 
+class Witness(Protocol):
+    """Is shown what events do not carry: for tests and programs that want the values."""
+
+    def outputs(self, node_id: str, outputs: list[list[object]]) -> None:
+        """A node has run or was reused: for each output the list of its values."""
+
+    def failed(self, error: BaseException) -> None:
+        """The run has failed with this exception."""
+
+
 class Engine(Protocol):
     """What runs prompts, one at a time: made by :meth:`SchedulerHost.engine_factory` in whatever process."""
 
@@ -109,7 +119,9 @@ class Engine(Protocol):
     def catalog(self) -> Catalog:
         """All nodes, packs and collisions."""
 
-    async def run(self, assignment: Assignment, emit: Callable[[Event], None]) -> Outcome:
+    async def run(
+        self, assignment: Assignment, emit: Callable[[Event], None], *, witness: Witness | None = None
+    ) -> Outcome:
         """Run a prompt to its end; ``emit`` gets every event in order, from any thread, and must not block."""
 
     def interrupt(self, prompt_id: str, *, expected: bool = False) -> bool:

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
     from comfykernel_sdk.events import Event
     from comfykernel_sdk.jobs import Outcome
-    from comfykernel_sdk.scheduler import Catalog, DeviceStatus, ValidationAnswer, ValidationQuestion
+    from comfykernel_sdk.scheduler import Catalog, DeviceStatus, ValidationAnswer, ValidationQuestion, Witness
     from comfykernel_sdk.settings import Settings
     from comfykernel_sdk.storage import Storage
 
-    from .prompt_run import Witness
     from .registry import Registry
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from inspect import iscoroutine
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from comfykernel_sdk.context import current
 from comfykernel_sdk.errors import Interrupted
@@ -32,19 +32,10 @@ if TYPE_CHECKING:
 
     from comfykernel_sdk.jobs import Outcome
     from comfykernel_sdk.json_types import JsonObject
+    from comfykernel_sdk.scheduler import Witness
 
     from .cache import Instances, OutputCache
     from .node_class import NodeClass
-
-
-class Witness(Protocol):
-    """Sees what events do not carry: for tests and programs that want the values."""
-
-    def outputs(self, node_id: str, outputs: list[list[object]]) -> None:
-        """A node has run or was reused: for each output the list of its values."""
-
-    def failed(self, error: BaseException) -> None:
-        """The run has failed with this exception."""
 
 
 class PromptRun:

@@ -17,6 +17,7 @@ from ._values import (
     input_config,
     node_error,
     range_error,
+    refused_value,
     shared_types,
     unknown_slots,
     unwrap,
@@ -174,8 +175,7 @@ class InputCheck:
     def _check_link(self, node: NodeCheck, declared: InputSpec, link: list[Json]) -> None:
         if len(link) != 2:
             message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
-            config = input_config(declared, self._choices(declared))
-            extra: JsonObject = {"input_name": declared.name, "input_config": config, "received_value": link}
+            extra = refused_value(declared, input_config(declared, self._choices(declared)), link)
             node.add_error(node_error("bad_linked_input", message, declared.name, extra))
             return
         output = self._linked_output(declared.name, link)

@@ -26,6 +26,11 @@ def node_error(type: str, message: str, details: str, extra_info: JsonObject) ->
     return {"type": type, "message": message, "details": details, "extra_info": extra_info}
 
 
+def refused_value(spec: InputSpec, config: Json, value: Json) -> JsonObject:
+    """The ``extra_info`` of an error about a value that an input got."""
+    return {"input_name": spec.name, "input_config": config, "received_value": value}
+
+
 def input_config(spec: InputSpec, choices: list[Json] | None) -> Json:
     """The input as object_info shows it, always with options: ``[type or choices, {...}]``."""
     shown: Json = list(choices) if choices is not None and spec.as_list else spec.type
@@ -43,12 +48,7 @@ def unwrap(value: Json) -> Json:
 def conversion_error(spec: InputSpec, config: Json, value: Json, error: Exception) -> JsonObject:
     """The value has a type that can't become the declared one."""
     message = f"Failed to convert an input value to a {spec.type} value"
-    extra: JsonObject = {
-        "input_name": spec.name,
-        "input_config": config,
-        "received_value": value,
-        "exception_message": str(error),
-    }
+    extra: JsonObject = {**refused_value(spec, config, value), "exception_message": str(error)}
     return node_error("invalid_input_type", message, f"{spec.name}, {value}, {error}", extra)
 
 
@@ -64,10 +64,7 @@ def range_error(spec: InputSpec, value: Json) -> JsonObject | None:
         kind, message = "value_bigger_than_max", f"Value {value} bigger than max of {high}"
     else:
         return None
-    config = input_config(spec, spec.choices)
-    return node_error(
-        kind, message, spec.name, {"input_name": spec.name, "input_config": config, "received_value": value}
-    )
+    return node_error(kind, message, spec.name, refused_value(spec, input_config(spec, spec.choices), value))
 
 
 def choice_error(spec: InputSpec, choices: list[Json], value: Json) -> JsonObject | None:
@@ -76,11 +73,7 @@ def choice_error(spec: InputSpec, choices: list[Json], value: Json) -> JsonObjec
         return None
     long = len(choices) > LONG_LIST
     listed = f"(list of length {len(choices)})" if long else str(choices)
-    extra: JsonObject = {
-        "input_name": spec.name,
-        "input_config": None if long else input_config(spec, choices),
-        "received_value": value,
-    }
+    extra = refused_value(spec, None if long else input_config(spec, choices), value)
     return node_error("value_not_in_list", "Value not in list", f"{spec.name}: '{value}' not in {listed}", extra)
 
 

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..jobs import Outcome
-    from ..scheduler import Assignment, SchedulerHost, ValidationAnswer, ValidationQuestion
-    from .engine_door import Engine
+    from ..scheduler import Assignment, Engine, SchedulerHost, ValidationAnswer, ValidationQuestion
 
 logger = logging.getLogger(__name__)
 

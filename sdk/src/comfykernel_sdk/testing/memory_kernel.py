@@ -40,8 +40,8 @@ async def kernel_in_memory(
     storage = storage or MemoryStorage()
     scheduler = scheduler or InProcessScheduler(make_engine(settings, nodes=nodes, storage=storage))
     # By name: the sdk imports no kernel, it only uses one that is installed.
-    kernels = import_module("comfykernel.in_memory")
-    async with kernels.running_kernel(settings, storage, scheduler) as kernel:
+    server = import_module("comfykernel.server")
+    async with server.running_kernel(settings, storage, lambda: scheduler) as kernel:
         yield kernel
 
 
