@@ -50,9 +50,18 @@ class PlacedCondition:
     sigma_end: float | None = None
     inputs: Mapping[str, NetworkInput] = field(default_factory=dict)
     """what the model's network is given for it"""
+    control_inputs: Mapping[str, NetworkInput] | None = None
+    """what control networks are given in place of `inputs`, where they read a text of their own"""
+
+    @property
+    def seen_by_controls(self) -> Mapping[str, NetworkInput]:
+        """What control networks are given for it."""
+        return self.inputs if self.control_inputs is None else self.control_inputs
 
     def is_active(self, sigma: float) -> bool:
-        """Whether the condition acts at a noise level."""
+        """Whether the condition acts at a noise level: not outside of its range, nor when its area lies outside."""
+        if self.area is not None and min(self.area.height, self.area.width) <= 0:
+            return False
         if self.sigma_start is not None and sigma > self.sigma_start:
             return False
         return self.sigma_end is None or sigma >= self.sigma_end
@@ -104,7 +113,7 @@ def place_conditions(
     that asks for it acts on the others, too.
     """
     placed = [
-        [replace(_placed(each, levels, height, width), inputs=read(each, number)) for each in side]
+        [_with_inputs(_placed(each, levels, height, width), read, number) for each in side]
         for number, side in enumerate(sides)
     ]
     for i, side in enumerate(placed):
@@ -116,6 +125,12 @@ def place_conditions(
         for name in ("controls", "attachments"):
             _share(name, placed[0], other)
     return placed
+
+
+def _with_inputs(placed: PlacedCondition, read: ReadInputs, side: int) -> PlacedCondition:
+    other = placed.condition.for_controls()
+    for_controls = None if other is None else read(other, side)
+    return replace(placed, inputs=read(placed.condition, side), control_inputs=for_controls)
 
 
 def _share(name: str, side: Sequence[PlacedCondition], other: list[PlacedCondition]) -> None:
@@ -206,7 +221,7 @@ def _add_counterpart(side: list[PlacedCondition], condition: PlacedCondition) ->
     if best is not None and best.area != condition.area:
         own = best.condition
         text = replace(condition.condition, tokens=own.tokens, pooled=own.pooled, extra=own.extra)
-        side.append(replace(condition, condition=text, inputs=best.inputs))
+        side.append(replace(condition, condition=text, inputs=best.inputs, control_inputs=best.control_inputs))
 
 
 def _smaller(area: Rectangle, than: Rectangle | None) -> bool:

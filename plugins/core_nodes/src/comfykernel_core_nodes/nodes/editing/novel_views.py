@@ -50,7 +50,7 @@ def stable_zero123_conditioning(
 ) -> Views:
     """Ask Stable Zero123 for a thing as seen from another side; angles are in degrees, from where the picture is."""
     seen, pixels = _shown(clip_vision, vae, init_image, width, height)
-    cameras = camera_vectors([elevation], [azimuth]).expand(len(seen), -1, -1)
+    cameras = camera_vectors([elevation], [azimuth]).expand(-1, seen.shape[1], -1)
     positive, negative = _sides(torch.cat([seen, cameras], dim=-1), seen, pixels)
     return positive, negative, {"samples": _blank(batch_size, width, height)}
 
@@ -72,7 +72,7 @@ def stable_zero123_conditioning_batched(
     seen, pixels = _shown(clip_vision, vae, init_image, width, height)
     elevations = [elevation + number * elevation_batch_increment for number in range(batch_size)]
     azimuths = [azimuth + number * azimuth_batch_increment for number in range(batch_size)]
-    cameras = camera_vectors(elevations, azimuths)
+    cameras = camera_vectors(elevations, azimuths).expand(-1, seen.shape[1], -1)
     positive, negative = _sides(torch.cat([seen.repeat(batch_size, 1, 1), cameras], dim=-1), seen, pixels)
     latent: LatentDict = {"samples": _blank(batch_size, width, height), "batch_index": [0] * batch_size}
     return positive, negative, latent

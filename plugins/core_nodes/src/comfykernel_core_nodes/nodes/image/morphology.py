@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from comfykernel_core_nodes.nodes.declare import extra_node
+from comfykernel_sdk.errors import BadInput
 from comfykernel_sdk.sockets import Choice, Image, Int, Out, Socket
 
 morphology_node = extra_node("nodes_morphology")
@@ -101,6 +102,9 @@ def _grey(values: Tensor) -> Tensor:
 @morphology_node("ImageYUVToRGB", category="image/batch", deprecated=False, experimental=False, api_node=False)
 def image_yuv_to_rgb(Y: Picture, U: Picture, V: Picture) -> Image:
     """Join brightness and two colour differences; of colourful inputs the mean of the channels counts."""
+    sizes = [list(part.shape[:-1]) for part in (Y, U, V)]
+    if not sizes[0] == sizes[1] == sizes[2]:
+        raise BadInput(f"Y, U and V have the sizes {sizes[0]}, {sizes[1]} and {sizes[2]}; they must be alike.")
     y, u, v = (part.mean(-1) for part in (Y, U, V))
     red, blue = y + (v - 0.5) / TO_CR, y + (u - 0.5) / TO_CB
     green = (y - LUMA[0] * red - LUMA[2] * blue) / LUMA[1]

@@ -18,11 +18,14 @@ PARALLEL: Final = 1e-5
 
 
 def resize(samples: Tensor, width: int, height: int, method: str, crop: str = "disabled") -> Tensor:
-    """Resize [batch, channel, height, width] to ``width`` by ``height``.
+    """Resize [batch, channel, height, width] to ``width`` by ``height``; films have their frames as the third axis.
 
     ``method`` is ``nearest-exact``, ``bilinear``, ``area``, ``bicubic``, ``lanczos`` (8-bit precision, values 0..1) or
     ``bislerp`` (latents). ``crop="center"`` first cuts the samples to the new aspect ratio.
     """
+    if samples.ndim == 5:
+        frames = resize(samples.movedim(2, 1).flatten(0, 1), width, height, method, crop)
+        return frames.unflatten(0, (samples.shape[0], samples.shape[2])).movedim(1, 2)
     if crop == "center":
         samples = crop_to_aspect(samples, width, height)
     own = OWN_METHODS.get(method)

@@ -11,6 +11,7 @@ from torch import Tensor
 from comfykernel_core_nodes.nodes.declare import core_node
 from comfykernel_core_nodes.nodes.image.resampling import resize
 from comfykernel_core_nodes.nodes.sockets import MAX_SIDE, CropMethod
+from comfykernel_sdk.errors import BadInput
 from comfykernel_sdk.sockets import Choice, Float, Int, Latent, LatentDict, Mask, Out
 
 PIXELS_PER_LATENT: Final = 8
@@ -69,7 +70,7 @@ def _resized(latent: LatentDict, width: int, height: int, method: str, crop: str
 def repeat_latent_batch(samples: Latent, amount: Annotated[int, Int(default=1, min=1, max=64)]) -> Latent:
     """Repeat a whole batch. Each copy gets batch indices of its own, so that its noise differs."""
     tensor = samples["samples"]
-    result: LatentDict = {**samples, "samples": tensor.repeat(amount, 1, 1, 1)}
+    result: LatentDict = {**samples, "samples": tensor.repeat(amount, *[1] * (tensor.ndim - 1))}
     mask = _mask_of_each_sample(samples)
     if mask is not None:
         result["noise_mask"] = mask.repeat(amount, *[1] * (mask.ndim - 1))
@@ -120,12 +121,18 @@ def latent_composite(
 ) -> Latent:
     """Put one latent on another at a place in pixels, with edges softened over ``feather`` pixels."""
     x, y, feather = (value // PIXELS_PER_LATENT for value in (x, y, feather))
-    base = samples_to["samples"].clone()
+    base, pasted = samples_to["samples"].clone(), samples_from["samples"]
+    if base.shape[1:-2] != pasted.shape[1:-2] or len(pasted) not in (1, len(base)):
+        raise BadInput(
+            f"The latents have the shapes {list(base.shape)} and {list(pasted.shape)}.", type="latent_shape",
+            hint="Both must have the same channels, and the one on top as many samples as the other, or one.",
+        )  # fmt: skip
     height, width = base.shape[-2:]
-    pasted = samples_from["samples"][:, :, : max(0, height - y), : max(0, width - x)]
-    bottom, right = y + pasted.shape[2], x + pasted.shape[3]
+    pasted = pasted[..., : max(0, height - y), : max(0, width - x)]
+    bottom, right = y + pasted.shape[-2], x + pasted.shape[-1]
     opacity = _ramps(pasted, feather, top=y > 0, bottom=bottom < height, left=x > 0, right=right < width)
-    base[:, :, y:bottom, x:right] = pasted * opacity + base[:, :, y:bottom, x:right] * (1.0 - opacity)
+    covered = (..., slice(y, bottom), slice(x, right))
+    base[covered] = pasted * opacity + base[covered] * (1.0 - opacity)
     return {**samples_to, "samples": base}
 
 

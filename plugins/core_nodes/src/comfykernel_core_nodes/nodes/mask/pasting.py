@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from comfykernel_core_nodes.nodes.declare import extra_node
 from comfykernel_core_nodes.nodes.image.channels import cycled, opaque
+from comfykernel_core_nodes.nodes.image.resampling import resize
 from comfykernel_core_nodes.nodes.sockets import MAX_SIDE, Offset
 from comfykernel_sdk.errors import BadInput
 from comfykernel_sdk.sockets import Image, Int, Latent, Mask, Toggle
@@ -33,10 +34,10 @@ def latent_composite_masked(
 ) -> Latent:
     """Paste a latent onto another at a place in pixels, where the mask is 1."""
     base, above = destination["samples"], source["samples"]
-    if base.shape[1] != above.shape[1]:
+    if base.shape[1:-2] != above.shape[1:-2]:
         raise BadInput(
-            f"The latents have {base.shape[1]} and {above.shape[1]} channels.", type="latent_channels",
-            hint="Latents of different model families can't be joined: encode both with one autoencoder.",
+            f"The latents have the shapes {list(base.shape)} and {list(above.shape)}.", type="latent_channels",
+            hint="Both must have the same channels: encode them with one autoencoder.",
         )  # fmt: skip
     place = (x // PIXELS_PER_LATENT, y // PIXELS_PER_LATENT)
     return {**destination, "samples": pasted(base, above, place, mask, resize_source=resize_source)}
@@ -57,19 +58,19 @@ def image_composite_masked(
 
 
 def pasted(base: Tensor, above: Tensor, place: tuple[int, int], mask: Tensor | None, *, resize_source: bool) -> Tensor:
-    """``above`` on ``base``, both [batch, channel, height, width], with its upper left corner at ``place`` (x, y).
+    """``above`` on ``base``, both [batch, channel, (frame,) height, width], its upper left corner at ``place`` (x, y).
 
     The mask [batch, height, width] is resized to ``above``; batches are repeated or cut to that of ``base``. What
     lies outside of ``base`` is left away.
     """
     (x, y), (height, width) = place, base.shape[-2:]
     if resize_source:
-        above = functional.interpolate(above, size=(height, width), mode="bilinear")
+        above = resize(above, width, height, "bilinear")
     above = cycled(above, len(base)).to(base)
     opacity = torch.ones_like(above[:, :1])
     if mask is not None:
         opacity = functional.interpolate(mask.reshape(-1, 1, *mask.shape[-2:]), size=above.shape[-2:], mode="bilinear")
-        opacity = cycled(opacity, len(base)).to(base)
+        opacity = cycled(opacity, len(base)).to(base).unflatten(1, [1] * (base.ndim - 3))
     seen = (..., slice(0, max(0, height - y)), slice(0, max(0, width - x)))
     above, opacity = above[seen], opacity[seen]
     result = base.clone()
