@@ -85,7 +85,7 @@ class BusSubscription:
 class Bus:
     """Numbers, publishes and keeps events. Used on the server's event loop only."""
 
-    def __init__(self, store: JobStore, listener: Callable[[BusEvent], None] | None = None) -> None:
+    def __init__(self, store: JobStore, listener: Callable[[BusEvent], object] | None = None) -> None:
         self._store = store
         self._listener = listener
         self._subscriptions: tuple[BusSubscription, ...] = ()

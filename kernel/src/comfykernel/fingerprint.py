@@ -14,7 +14,6 @@ from urllib.parse import unquote, urlparse
 from comfykernel_sdk.hooks import NODES_GROUP, PLUGINS_GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from importlib.metadata import Distribution
 
 GROUPS: Final = (NODES_GROUP, PLUGINS_GROUP)
@@ -30,7 +29,7 @@ def distributions_fingerprint() -> str:
         digest.update(f"\n{distribution.name}={distribution.version}".encode())
         source = _editable_source(distribution)
         if source is not None:
-            digest.update(_newest(source / "src" if (source / "src").is_dir() else source))
+            _add_sources(digest, source / "src" if (source / "src").is_dir() else source)
     return digest.hexdigest()
 
 
@@ -56,19 +55,9 @@ def _editable_source(distribution: Distribution) -> Path | None:
     return path if path.is_dir() else None
 
 
-def _newest(folder: Path) -> bytes:
-    """Names and times of all Python files below a folder, hashed."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path, modified in sorted(_python_files(str(folder))):
-        digest.update(f"{path}:{modified};".encode())
-    return digest.digest()
-
-
-def _python_files(folder: str) -> Iterator[tuple[str, int]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name not in SKIPPED_FOLDERS and not entry.name.startswith("."):
-                    yield from _python_files(entry.path)
-            elif entry.name.endswith(".py"):
-                yield entry.path, entry.stat().st_mtime_ns
+def _add_sources(digest: hashlib.blake2b, folder: Path) -> None:
+    """Names and times of all Python files below a folder."""
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS and not name.startswith("."))
+        for path in sorted(os.path.join(root, name) for name in names if name.endswith(".py")):
+            digest.update(f"{path}:{os.stat(path).st_mtime_ns};".encode())

@@ -71,7 +71,7 @@ class LocalKernel:
         *,
         plugins: Callable[[], list[PluginInfo]] = list,
         call_hook: Callable[..., list[object]] = no_hook,
-        listener: Callable[[BusEvent], None] | None = None,
+        listener: Callable[[BusEvent], object] | None = None,
     ) -> None:
         self.settings = settings
         self.files, self.models, self.users = storage.files, storage.models, storage.users

@@ -77,16 +77,10 @@ async def running_kernel(
         yield kernel
 
 
-def _listener(host: PluginHost) -> Callable[[BusEvent], None] | None:
+def _listener(host: PluginHost) -> Callable[[BusEvent], object] | None:
     """Passes events to plugins that want them; ``None`` when none does, so that events cost nothing."""
     hook = host.hook.on_event
-    if not list(hook.implementations()):
-        return None
-
-    def tell(event: BusEvent) -> None:
-        hook(event=event)
-
-    return tell
+    return (lambda event: hook(event=event)) if hook.implementations() else None
 
 
 async def _start_transport(transport: Transport, kernel: LocalKernel, stack: contextlib.AsyncExitStack) -> Transport:

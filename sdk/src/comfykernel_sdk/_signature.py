@@ -83,13 +83,7 @@ def define(
 
 
 def _without_instance(function: Callable[..., object]) -> Callable[..., object]:
-    if inspect.iscoroutinefunction(function):
-
-        async def run_async(_: object, /, **inputs: object) -> object:
-            return await function(**inputs)
-
-        run_async.__wrapped__ = function  # type: ignore[attr-defined]
-        return run_async
+    """The same, called with an instance first; of a coroutine function it gives the coroutine."""
 
     def run(_: object, /, **inputs: object) -> object:
         return function(**inputs)
@@ -325,9 +319,7 @@ def _widget_input(name: str, widget: Widget, group: InputGroup, default: object)
     options: JsonObject = {}
     for field in WIDGET_OPTIONS:
         value = getattr(widget, field, None)
-        if (value is not None and value is not False) or (
-            field in ("default", "multiline", "dynamic_prompts") and value is False
-        ):
+        if value is not None and (value is not False or field in ("default", "multiline", "dynamic_prompts")):
             options[OPTION_NAMES.get(field, field)] = value
     if "default" not in options and default is not MISSING and default is not None:
         options["default"] = typing.cast(Json, default)

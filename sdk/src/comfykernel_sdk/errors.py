@@ -12,7 +12,6 @@ ComfykernelError
 ├── PluginError                 a plugin that can't be found, loaded or started
 ├── NodeDefinitionError         a node whose declaration makes no sense
 ├── ModelFileError              a model file that is damaged or of an unknown kind
-├── WorkerLost                  the process that ran a job is gone
 └── Unavailable                 the service can't answer at this moment
 
 Interrupted (BaseException)     control flow: the running prompt was cancelled
@@ -140,12 +139,6 @@ class ModelFileError(ComfykernelError):
     """Raised when a model file is damaged or of an unknown kind."""
 
     default_type = "model_file_error"
-
-
-class WorkerLost(ComfykernelError):
-    """Raised when the process that ran a job is gone."""
-
-    default_type = "worker_lost"
 
 
 class Unavailable(ComfykernelError):

@@ -28,6 +28,11 @@ def is_link(value: object) -> TypeGuard[Link]:
     )
 
 
+def unwrapped(value: Json) -> Json:
+    """A constant that was wrapped so that it would not be taken for a link: ``{"__value__": [...]}``."""
+    return value["__value__"] if isinstance(value, dict) and "__value__" in value else value
+
+
 def links_of(node: Mapping[str, Json]) -> list[tuple[str, str, int]]:
     """The links of one graph node as ``(input name, node id, output index)``, in the order of the inputs."""
     inputs = node.get("inputs")

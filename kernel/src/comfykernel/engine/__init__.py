@@ -27,6 +27,7 @@ def create_engine(
     from comfykernel_sdk.families import use_families
     from comfykernel_sdk.scheduler import DeviceStatus
 
+    from ..fingerprint import distributions_fingerprint
     from ..plugin_host import PluginHost
 
     if nodes is not None and storage is not None:
@@ -35,23 +36,18 @@ def create_engine(
     host.load()
     use_families(lambda register: host.hook.register_model_families(register=register))
     storage = storage or host.make_storage()
-    registry = Registry.installed(host.node_packs(storage)) if nodes is None else Registry.of(nodes)
+    if nodes is None:
+        registry = Registry(host.node_packs(storage), fingerprint=distributions_fingerprint())
+    else:
+        registry = Registry.of(nodes)
     host.mark_started()
-
-    def free_memory(unload_models: bool) -> None:
-        host.hook.free_memory(unload_models=unload_models)
-
-    def device_status() -> DeviceStatus | None:
-        found = host.hook.device_status()
-        return next((status for status in found if isinstance(status, DeviceStatus)), None)
-
     return Engine(
         registry,
         settings=settings,
         storage=storage,
-        free_memory=free_memory,
+        free_memory=lambda unload_models: host.hook.free_memory(unload_models=unload_models),
         model_memory=lambda: sum(size for size in host.hook.model_memory() if isinstance(size, int)),
-        device_status=device_status,
+        device_status=lambda: next((s for s in host.hook.device_status() if isinstance(s, DeviceStatus)), None),
     )
 
 

@@ -46,7 +46,7 @@ class Engine:
         *,
         settings: Settings,
         storage: Storage,
-        free_memory: Callable[[bool], None] = lambda _: None,
+        free_memory: Callable[[bool], object] = lambda _: None,
         model_memory: Callable[[], int] = lambda: 0,
         device_status: Callable[[], DeviceStatus | None] = lambda: None,
     ) -> None:

@@ -11,7 +11,6 @@ from comfykernel_sdk.nodes import NodePack
 from comfykernel_sdk.scheduler import Catalog
 from comfykernel_sdk.transport import PluginInfo
 
-from ..fingerprint import distributions_fingerprint
 from ..plugin_host import LoadedPack
 from .node_class import NodeClass
 
@@ -44,11 +43,6 @@ class Registry:
     def of(cls, items: Iterable[object], *, pack: str = "nodes") -> Registry:
         """A registry of single nodes: definitions, or functions and classes decorated with ``@node``."""
         return cls([LoadedPack(NodePack(pack, items), PluginInfo(name="", kind="node"))])
-
-    @classmethod
-    def installed(cls, packs: Iterable[LoadedPack]) -> Registry:
-        """A registry of what the installed distributions gave, under their fingerprint."""
-        return cls(packs, fingerprint=distributions_fingerprint())
 
     def _add_pack(self, loaded: LoadedPack) -> None:
         pack, plugin = loaded.pack, loaded.plugin

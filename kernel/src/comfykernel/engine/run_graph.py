@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from comfykernel_sdk.errors import ComfykernelError
 from comfykernel_sdk.events import NodePlace
-from comfykernel_sdk.graph import is_link
+from comfykernel_sdk.graph import is_link, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,17 +61,13 @@ class Vertex:
                 else:
                     self.links.append((name, source, int(value[1])))  # type: ignore[arg-type]
             elif name in declared or node_class.spec.accepts_any_constant:
-                self.constants[name] = [_unwrapped(value)]
+                self.constants[name] = [unwrapped(value)]
         self.strong = tuple(sources)
         """Ids of the nodes that must have run before this one."""
         self.asked: frozenset[str] = frozenset()
         """Names of the lazy inputs that it has asked for."""
         self.sources = tuple(sources | lazy) if lazy else self.strong
         """The same with those that are only wanted when the node asks for them."""
-
-
-def _unwrapped(value: object) -> object:
-    return value["__value__"] if isinstance(value, dict) and "__value__" in value else value
 
 
 class RunGraph:

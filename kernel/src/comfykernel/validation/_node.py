@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final, final
 
 from comfykernel_sdk.dynamic import active_inputs, is_dynamic
-from comfykernel_sdk.graph import is_link
+from comfykernel_sdk.graph import is_link, unwrapped
 from comfykernel_sdk.json_types import Json, JsonObject
 
 from ._values import (
@@ -20,7 +20,6 @@ from ._values import (
     refused_value,
     shared_types,
     unknown_slots,
-    unwrap,
 )
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ class InputCheck:
                 self._check_constant(node, declared, value)
 
     def _check_constant(self, node: NodeCheck, declared: InputSpec, given: Json) -> None:
-        value = unwrap(given)
+        value = unwrapped(given)
         converter = CONVERTERS.get(declared.type)
         if converter is not None:
             try:
@@ -191,7 +190,7 @@ class InputCheck:
         if common or node.spec.checks_types:
             return
         config = input_config(declared, self._choices(declared))
-        shown = wanted if declared.match else _shown_type(declared, config)
+        shown = wanted if declared.match else config[0]
         details = f"{declared.name}, received_type({received}) mismatch input_type({shown})"
         extra = {"input_name": declared.name, "input_config": config, "received_type": received, "linked_node": link}
         node.add_error(node_error("return_type_mismatch", "Return type mismatch between linked nodes", details, extra))
@@ -217,7 +216,3 @@ class InputCheck:
             text = f"Input {name!r} is linked to output {slot!r} of node {source!r}, which has {len(outputs)}."
             raise BrokenLink(text)
         return outputs[slot]
-
-
-def _shown_type(declared: InputSpec, config: Json) -> str:
-    return str(config[0]) if isinstance(config, list) else declared.type

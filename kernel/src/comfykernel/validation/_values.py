@@ -31,18 +31,13 @@ def refused_value(spec: InputSpec, config: Json, value: Json) -> JsonObject:
     return {"input_name": spec.name, "input_config": config, "received_value": value}
 
 
-def input_config(spec: InputSpec, choices: list[Json] | None) -> Json:
+def input_config(spec: InputSpec, choices: list[Json] | None) -> list[Json]:
     """The input as object_info shows it, always with options: ``[type or choices, {...}]``."""
     shown: Json = list(choices) if choices is not None and spec.as_list else spec.type
     options: JsonObject = dict(spec.options or {})
     if choices is not None and not spec.as_list:
         options["options"] = list(choices)
     return [shown, options]
-
-
-def unwrap(value: Json) -> Json:
-    """A constant that was wrapped so that it would not be taken for a link: ``{"__value__": [...]}``."""
-    return value["__value__"] if isinstance(value, dict) and "__value__" in value else value
 
 
 def conversion_error(spec: InputSpec, config: Json, value: Json, error: Exception) -> JsonObject:
