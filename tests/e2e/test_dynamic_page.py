@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.e2e.conftest import Server
+
+from .browser import needs_browser, open_browser
+from .conftest import Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-sync_api = pytest.importorskip("playwright.sync_api")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-LOADED = "() => window.app?.graph && Object.keys(LiteGraph.registered_node_types).length > 20"
-WAIT_MS = 120_000
 NAMES = "n.inputs.map((i) => i.name)"
 RESIZE = """() => {
     app.graph.clear();
@@ -60,12 +56,7 @@ BATCH = """async () => {
     return { grown, matched: [before, turn.outputs[0].type], prompt: (await app.graphToPrompt()).output };
 }"""
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
-]
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -79,15 +70,9 @@ def served(tmp_path_factory: pytest.TempPathFactory, pack_site: Callable[[str], 
 
 @pytest.fixture
 def page(served: Server) -> Iterator[Page]:
-    """The page in a tab of a browser that finds no host but this machine."""
-    arguments = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
-        page.goto(served.url, wait_until="domcontentloaded")
-        page.wait_for_function(LOADED, timeout=WAIT_MS)
-        yield page
-        browser.close()
+    """The page in a tab of a browser of its own."""
+    with open_browser() as browser:
+        yield browser.open(served.url)
 
 
 def test_each_choice_brings_its_own_fields(page: Page) -> None:

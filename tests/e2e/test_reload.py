@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,12 +12,11 @@ from typing import Any, TypeAlias
 
 import aiohttp
 import pytest
-from tests.e2e.conftest import Server
+
+from .browser import CHROMIUM, open_browser
+from .conftest import Server
 
 pytestmark = pytest.mark.e2e
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PAGE_MS = 180_000
 
 Start: TypeAlias = Callable[[], Server]
 
@@ -235,15 +233,11 @@ def test_a_job_that_takes_too_long_goes_back_and_runs_with_the_new_code(
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 def test_an_open_page_has_the_new_node(start: Start, pack: LivingPack) -> None:
-    sync_api = pytest.importorskip("playwright.sync_api")
     server = start()
-    arguments = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        page = browser.new_page()
+    with open_browser() as browser:
+        page = browser.tab()
         page.goto(server.url, wait_until="domcontentloaded")
-        page.wait_for_function("() => window.LiteGraph?.registered_node_types.LivingSay", timeout=PAGE_MS)
+        browser.wait(page, "() => window.LiteGraph?.registered_node_types.LivingSay")
         assert not page.evaluate("() => 'LivingMore' in LiteGraph.registered_node_types")
         pack.write("later", more=MORE)
-        page.wait_for_function("() => window.LiteGraph?.registered_node_types.LivingMore", timeout=PAGE_MS)
-        browser.close()
+        browser.wait(page, "() => window.LiteGraph?.registered_node_types.LivingMore")

@@ -3,48 +3,35 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 
+from .browser import LOADED, Browser, needs_browser, open_browser
 from .conftest import Server
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
-sync_api = pytest.importorskip("playwright.sync_api")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 OLDER_PAGE = Path(os.environ.get("COMFYKERNEL_OLDER_PAGE", Path(sys.prefix) / "older_page"))
 """Where `make install` puts the oldest version of the page that is supported."""
 OUTSIDE = {"api.comfy.org"}
 """Hosts that the page asks by itself; the README names them."""
-LOADED = "() => window.app?.graph && Object.keys(LiteGraph.registered_node_types).length > 20"
 PICTURE = "() => app.graph.nodes.some((node) => node.type === 'SaveImage' && node.imgs?.length)"
 TYPES = "() => app.graph.nodes.map((node) => node.type)"
 CARDS = "[data-testid^=template-workflow-] img, [role=dialog] img"
 FETCHED = """() => performance.getEntriesByType('resource')
     .filter((each) => each.name.includes('/assets/') && each.transferSize > 0).map((each) => each.name)"""
-WAIT_MS = 400_000
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
-]
+pytestmark = needs_browser
 
 
 class Watched:
     """A tab that notes what its page asked for, and what of that failed."""
 
-    def __init__(self, page: Page) -> None:
-        self.page = page
+    def __init__(self, browser: Browser) -> None:
+        self.page = page = browser.tab()
+        self._browser = browser
         self.asked: list[str] = []
         self.failed: list[str] = []
         page.on("request", lambda request: self.asked.append(request.url))
@@ -62,7 +49,7 @@ class Watched:
         self.page.evaluate("(name) => app.extensionManager.command.execute(name)", command)
 
     def wait_for(self, condition: str) -> None:
-        self.page.wait_for_function(condition, timeout=WAIT_MS)
+        self._browser.wait(self.page, condition)
 
 
 @pytest.fixture(params=["newest", "oldest"])
@@ -78,14 +65,9 @@ def page_server(request: pytest.FixtureRequest, contract_site: Path, tmp_path: P
 
 @pytest.fixture
 def open_tab() -> Iterator[Callable[[], Watched]]:
-    """Opens tabs of a browser that finds no host but this machine."""
-    arguments = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        context = browser.new_context(viewport={"width": 1400, "height": 900})
-        context.set_default_timeout(WAIT_MS)
-        yield lambda: Watched(context.new_page())
-        browser.close()
+    """Opens tabs of one browser."""
+    with open_browser() as browser:
+        yield lambda: Watched(browser)
 
 
 def test_a_new_user_runs_the_default_graph_and_looks_around(
