@@ -18,7 +18,6 @@ from .library import (
     Batch,
     Call,
     CallGuided,
-    ControlCall,
     DiffusionModel,
     Guided,
     GuidedRun,
@@ -31,6 +30,7 @@ from .library import (
     Side,
     Stages,
     Step,
+    control_call,
     control_residuals,
     default_memory,
     join_inputs,
@@ -74,7 +74,7 @@ class PackCall:
         inputs = join_inputs([c.inputs for c in batch.conditions], [c.crop for c in batch.conditions], batch.rows)
         controls = batch.conditions[0].condition.controls
         if controls:
-            call = ControlCall(self.model, default_memory(), batch.x, batch.sigma, inputs, len(batch.conditions))
+            call = control_call(self.model, default_memory(), batch, inputs)
             residuals = control_residuals(controls, call)
             if residuals is not None:
                 inputs["control"] = {name: list(values) for name, values in residuals.items()}

@@ -13,7 +13,6 @@ from comfykernel_core_nodes.diffusion.condition_areas import PlacedCondition as 
 from comfykernel_core_nodes.diffusion.condition_areas import fitted_mask as fitted_mask
 from comfykernel_core_nodes.diffusion.conditioning import Area as Area
 from comfykernel_core_nodes.diffusion.conditioning import Conditioning as Conditioning
-from comfykernel_core_nodes.diffusion.control import ControlCall as ControlCall
 from comfykernel_core_nodes.diffusion.control import control_residuals as control_residuals
 from comfykernel_core_nodes.diffusion.control_loading import load_control_net as load_control_net
 from comfykernel_core_nodes.diffusion.control_net import AppliedControlNet as AppliedControlNet
@@ -31,6 +30,7 @@ from comfykernel_core_nodes.diffusion.guidance import Side as Side
 from comfykernel_core_nodes.diffusion.guidance import Stages as Stages
 from comfykernel_core_nodes.diffusion.guidance import Step as Step
 from comfykernel_core_nodes.diffusion.guidance import predict_sides as predict_sides
+from comfykernel_core_nodes.diffusion.guidance.predictions import control_call as control_call
 from comfykernel_core_nodes.diffusion.guidance.stages import CallGuided as CallGuided
 from comfykernel_core_nodes.diffusion.hook_points import NO_HOOKS as NO_HOOKS
 from comfykernel_core_nodes.diffusion.hook_points import Call as Call

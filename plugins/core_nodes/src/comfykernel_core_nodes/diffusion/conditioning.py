@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from torch import Tensor
 
@@ -12,6 +12,10 @@ from comfykernel_core_nodes.diffusion.control import AppliedControl, Attachment
 
 if TYPE_CHECKING:
     from comfykernel_core_nodes.diffusion.condition_hooks import WeightHook
+
+# Under these names a condition carries the text that control networks read, as tokens and as one vector.
+CONTROL_TOKENS: Final = "cross_attn_controlnet"
+CONTROL_POOLED: Final = "pooled_output_controlnet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,16 @@ class Conditioning:
     def with_changes(self, **changes: object) -> Conditioning:
         """A copy with other values."""
         return replace(self, **changes)  # type: ignore[arg-type]
+
+    def for_controls(self) -> Conditioning | None:
+        """The same with the text that control networks read in its place; None where they read its own."""
+        tokens, pooled = (self.extra.get(name) for name in (CONTROL_TOKENS, CONTROL_POOLED))
+        if not isinstance(tokens, Tensor):
+            return None
+        vector = pooled if isinstance(pooled, Tensor) else self.pooled
+        # A bias of attention is as long as the text.
+        extra = {name: value for name, value in self.extra.items() if name != "attention_bias"}
+        return replace(self, tokens=tokens, pooled=vector, extra=extra)
 
 
 Conditions = Sequence[Conditioning]

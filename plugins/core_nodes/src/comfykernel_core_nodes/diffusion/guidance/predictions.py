@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -64,7 +64,7 @@ class NetworkCall:
             batch.rows,
         )
         if first.condition.controls:
-            call = ControlCall(self.model, self.memory, batch.x, batch.sigma, inputs, len(batch.conditions))
+            call = control_call(self.model, self.memory, batch, inputs)
             residuals = control_residuals(first.condition.controls, call)
             if residuals is not None:
                 inputs["control"] = {name: list(values) for name, values in residuals.items()}
@@ -73,6 +73,17 @@ class NetworkCall:
         for attachment in first.condition.attachments:
             hooks = hooks.joined(attachment.hooks(batch.x.shape, self.memory))
         return self.model.denoise(batch.x, batch.sigma, inputs, hooks=hooks, call=call_of)
+
+
+def control_call(model: RunnableModel, memory: ModelMemory, batch: Batch, inputs: Mapping[str, object]) -> ControlCall:
+    """What control networks see of a batch; inputs: those of the main network."""
+    if any(condition.control_inputs is not None for condition in batch.conditions):
+        inputs = join_inputs(
+            [condition.seen_by_controls for condition in batch.conditions],
+            [condition.crop for condition in batch.conditions],
+            batch.rows,
+        )
+    return ControlCall(model, memory, batch.x, batch.sigma, inputs, len(batch.conditions))
 
 
 def predict_sides(
@@ -118,5 +129,7 @@ def _batches(conditions: Side, x: Tensor) -> list[list[int]]:
 def _fit(first: PlacedCondition, second: PlacedCondition, x: Tensor) -> bool:
     a, b = first.condition, second.condition
     if first.crop(x).shape != second.crop(x).shape or a.controls != b.controls or a.attachments != b.attachments:
+        return False
+    if a.controls and not can_join(first.seen_by_controls, second.seen_by_controls):
         return False
     return a.hooks == b.hooks and can_join(first.inputs, second.inputs)

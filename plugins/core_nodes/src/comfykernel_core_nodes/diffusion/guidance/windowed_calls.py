@@ -104,10 +104,13 @@ class _Cuts:
             # A mask is [batch, height, width]: it lacks the channels.
             dim = max(self.dim - 1, 0)
             mask = mask.index_select(dim, torch.tensor(window, device=mask.device))
-        inputs = {name: self._input(value, window, count) for name, value in placed.inputs.items()}
+        inputs, for_controls = (
+            None if each is None else {name: self._input(value, window, count) for name, value in each.items()}
+            for each in (placed.inputs, placed.control_inputs)
+        )
         controls = tuple(self._control(each, window, count) for each in placed.condition.controls)
         condition = placed.condition.with_changes(controls=controls) if controls else placed.condition
-        return replace(placed, condition=condition, inputs=inputs, mask=mask)
+        return replace(placed, condition=condition, inputs=inputs or {}, control_inputs=for_controls, mask=mask)
 
     def _input(self, value: NetworkInput, window: Window, count: int) -> NetworkInput:
         if isinstance(value, Shared) or (self.dim and not isinstance(value, LikeLatent)):
