@@ -31,9 +31,10 @@ def _fit(first: NetworkInput, second: NetworkInput) -> bool:
         return first.value is second.value or _equal(first.value, second.value)
     if isinstance(first, TokenSequence) and isinstance(second, TokenSequence):
         a, b = first.value, second.value
-        return a.shape[2:] == b.shape[2:] and math.lcm(a.shape[1], b.shape[1]) <= MAX_REPEATS * min(
-            a.shape[1], b.shape[1]
-        )
+        shorter = min(a.shape[1], b.shape[1])
+        if a.shape[2:] != b.shape[2:] or shorter == 0:
+            return a.shape[1:] == b.shape[1:]
+        return math.lcm(a.shape[1], b.shape[1]) <= MAX_REPEATS * shorter
     assert not isinstance(first, Shared)
     assert not isinstance(second, Shared)
     return first.value.shape[1:] == second.value.shape[1:]
@@ -64,4 +65,6 @@ def join_inputs(inputs: Sequence[Inputs], crops: Sequence[Crop], rows: int) -> d
 def _equal_length(sequences: Sequence[Tensor]) -> Tensor:
     """Repeat sequences to a common length: attention over repeated tokens gives the same result."""
     length = math.lcm(*(sequence.shape[1] for sequence in sequences))
+    if length == 0:
+        return torch.cat(list(sequences))
     return torch.cat([sequence.repeat(1, length // sequence.shape[1], 1) for sequence in sequences])

@@ -14,7 +14,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.conditioning import Conditioning
-from comfykernel_core_nodes.diffusion.diffusion_model import RunnableModel
+from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel, RunnableModel
 from comfykernel_core_nodes.diffusion.guidance.predictions import Batch, NetworkCall
 from comfykernel_core_nodes.diffusion.guidance.stages import GuidedRun
 from comfykernel_core_nodes.diffusion.keyframes import Keyframes, StrengthOverRun, strength_ranges
@@ -74,18 +74,19 @@ class HookedNetwork:
         self._run = run
         self._memory = memory
         self._strengths: dict[int, StrengthOverRun] = {}
-        self._patched: dict[ConditionHooks, tuple[tuple[float, ...], Weights[nn.Module]]] = {}
+        self._patched: dict[tuple[DiffusionModel, ConditionHooks], tuple[tuple[float, ...], Weights[nn.Module]]] = {}
 
     def __call__(self, batch: Batch) -> Tensor:
         return NetworkCall(self.runnable(batch), self._memory)(batch)
 
     def runnable(self, batch: Batch) -> RunnableModel:
-        """The model with the weights that the conditions of a batch want."""
-        hooks = batch.conditions[0].condition.hooks
+        """The model that the conditions of a batch want, with the weights that they want."""
+        condition = batch.conditions[0].condition
+        model, hooks = condition.model or self._run.model, condition.hooks
         if not hooks:
-            return self._runnable
-        weights = self._weights(hooks, tuple(self._strength(hook, float(batch.sigma[0])) for hook in hooks))
-        return self._run.model.ready(self._memory, weights=weights)
+            return self._runnable if model is self._run.model else model.ready(self._memory)
+        strengths = tuple(self._strength(hook, float(batch.sigma[0])) for hook in hooks)
+        return model.ready(self._memory, weights=self._weights(model, hooks, strengths))
 
     def _strength(self, hook: WeightHook, sigma: float) -> float:
         # By identity: hooks that were given their keyframes together move on together.
@@ -95,14 +96,16 @@ class HookedNetwork:
             self._strengths[key] = StrengthOverRun(hook.keyframes, self._run.sigma_at, first)
         return hook.strength_model * self._strengths[key].at(sigma)
 
-    def _weights(self, hooks: ConditionHooks, strengths: tuple[float, ...]) -> Weights[nn.Module]:
+    def _weights(
+        self, model: DiffusionModel, hooks: ConditionHooks, strengths: tuple[float, ...]
+    ) -> Weights[nn.Module]:
         if not any(strengths):
-            return self._run.model.weights
-        known = self._patched.get(hooks)
+            return model.weights
+        known = self._patched.get((model, hooks))
         if known is None or known[0] != strengths:
             # The network of another strength goes first: nobody asks for weights that nobody holds.
-            self._patched.pop(hooks, None)
-            known = self._patched[hooks] = (strengths, patched_weights(self._run.model.weights, hooks, strengths))
+            self._patched.pop((model, hooks), None)
+            known = self._patched[model, hooks] = (strengths, patched_weights(model.weights, hooks, strengths))
         return known[1]
 
 

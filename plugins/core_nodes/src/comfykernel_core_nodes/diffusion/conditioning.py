@@ -12,6 +12,7 @@ from comfykernel_core_nodes.diffusion.control import AppliedControl, Attachment
 
 if TYPE_CHECKING:
     from comfykernel_core_nodes.diffusion.condition_hooks import WeightHook
+    from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
 
 # Under these names a condition carries the text that control networks read, as tokens and as one vector.
 CONTROL_TOKENS: Final = "cross_attn_controlnet"
@@ -63,6 +64,8 @@ class Conditioning:
     """acts where no other condition of its side does, with what they leave of the full weight"""
     hooks: tuple[WeightHook, ...] = ()
     """patches of the network's weights that hold for this condition"""
+    model: DiffusionModel | None = None
+    """predicts for this condition in place of the run's model; of the same latents and noise"""
     controls: tuple[AppliedControl, ...] = ()
     """control networks that act on this condition, their residuals added up"""
     attachments: tuple[Attachment, ...] = ()
@@ -73,6 +76,13 @@ class Conditioning:
     def with_changes(self, **changes: object) -> Conditioning:
         """A copy with other values."""
         return replace(self, **changes)  # type: ignore[arg-type]
+
+    def without_text(self) -> Conditioning:
+        """The same with a text of no tokens: a model sees the rest alone, such as pictures and sizes."""
+        pooled = None if self.pooled is None else self.pooled.new_zeros(self.pooled.shape)
+        # A bias of attention is as long as the text.
+        extra = {name: value for name, value in self.extra.items() if name != "attention_bias"}
+        return replace(self, tokens=self.tokens[:, :0], pooled=pooled, extra=extra)
 
     def for_controls(self) -> Conditioning | None:
         """The same with the text that control networks read in its place; None where they read its own."""

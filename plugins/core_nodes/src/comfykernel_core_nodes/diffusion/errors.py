@@ -9,6 +9,8 @@ DiffusionError
     PromptError
     LatentShapeError
     InvalidLatent
+    IncompatibleModels
+    UnsavableCondition
 """
 
 from __future__ import annotations
@@ -88,3 +90,15 @@ class InvalidLatent(DiffusionError, ValueError):
     """Raised when a latent holds values that nothing can be made of."""
 
     type = "invalid_latent"
+
+
+class IncompatibleModels(DiffusionError, ValueError):
+    """Raised when models are to work together that do not fit each other."""
+
+    type = "incompatible_models"
+
+
+class UnsavableCondition(DiffusionError, ValueError):
+    """Raised when conditions carry what a file has no form for."""
+
+    type = "unsavable_conditioning"

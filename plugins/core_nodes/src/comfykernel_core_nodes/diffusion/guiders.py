@@ -11,6 +11,7 @@ from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.conditioning import Conditions
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
+from comfykernel_core_nodes.diffusion.errors import IncompatibleModels
 from comfykernel_core_nodes.diffusion.guidance import Guide, GuidedCall, Side, classifier_free
 from comfykernel_core_nodes.diffusion.guidance.perpendicular import perpendicular
 from comfykernel_core_nodes.diffusion.memory import ModelMemory
@@ -80,6 +81,45 @@ def basic_guider(model: DiffusionModel, conditions: Conditions) -> Guider:
 def cfg_guider(model: DiffusionModel, positive: Conditions, negative: Conditions, scale: float) -> Guider:
     """Classifier-free guidance."""
     return Guider(model, {"positive": positive, "negative": negative}, scale=scale)
+
+
+def dual_model_guider(
+    model: DiffusionModel,
+    positive: Conditions,
+    negative: Conditions | None = None,
+    *,
+    negative_model: DiffusionModel | None = None,
+    scale: float,
+) -> Guider:
+    """Classifier-free guidance away from what another model predicts, such as a worse version of the first.
+
+    As in autoguidance (Karras et al. 2024, arXiv:2406.02507, eq. 3). Without negative conditions, that model sees the
+    positive ones without their text. Guidance that the first model carries acts; what the other carries does not.
+
+    Raises `IncompatibleModels` where the latents or the noise of the models differ.
+    """
+    other = negative_model or model
+    _check_same_latents(model, other)
+    sides = [each.without_text() for each in positive] if negative is None else negative
+    if other is not model:
+        sides = [each.with_changes(model=other) for each in sides]
+    return Guider(model, {"positive": positive, "negative": sides}, scale=scale)
+
+
+def _check_same_latents(model: DiffusionModel, other: DiffusionModel) -> None:
+    forms = [(f.channels, f.dimensions, f.scale) for f in (model.latent_format, other.latent_format)]
+    if forms[0] != forms[1]:
+        found = " and ".join(f"{channels} channels in the scale {scale:g}" for channels, _, scale in forms)
+        raise IncompatibleModels(
+            f"The models predict different latents: {found}.",
+            "Both must be of one family, so that their latents mean the same.",
+        )
+    paths = [type(each.sampling.path).__name__ for each in (model, other)]
+    if paths[0] != paths[1]:
+        raise IncompatibleModels(
+            f"Noise means something else to the two models: {paths[0]} and {paths[1]}.",
+            "Give both models the same kind of sampling, such as with ModelSamplingDiscrete.",
+        )
 
 
 def dual_cfg_guider(

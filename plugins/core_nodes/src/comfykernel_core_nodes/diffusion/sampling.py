@@ -207,7 +207,8 @@ def read_inputs(
 
     def read(condition: Conditioning, side: int) -> Mapping[str, NetworkInput]:
         single = None if mask is None else mask[:, :1]
-        return model.read_condition(condition, Run(noise, latent, single, negative=side > 0, seed=seed))
+        reader = condition.model or model
+        return reader.read_condition(condition, Run(noise, latent, single, negative=side > 0, seed=seed))
 
     return read
 

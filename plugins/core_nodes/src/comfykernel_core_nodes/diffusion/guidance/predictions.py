@@ -132,4 +132,4 @@ def _fit(first: PlacedCondition, second: PlacedCondition, x: Tensor) -> bool:
         return False
     if a.controls and not can_join(first.seen_by_controls, second.seen_by_controls):
         return False
-    return a.hooks == b.hooks and can_join(first.inputs, second.inputs)
+    return a.hooks == b.hooks and a.model is b.model and can_join(first.inputs, second.inputs)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import areas, mixing, prompts, texts_of_families, texts_of_parts
+from . import areas, files, mixing, prompts, texts_of_families, texts_of_parts
 
-MODULES = (prompts, areas, mixing, texts_of_parts, texts_of_families)
+MODULES = (prompts, areas, mixing, texts_of_parts, texts_of_families, files)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import arithmetic, empty, files, joining, pixels, shapes, tiled, turning
+from . import arithmetic, empty, files, frames, joining, pixels, shapes, tiled, turning
 
-MODULES = (pixels, shapes, arithmetic, joining, turning, empty, tiled, files)
+MODULES = (pixels, shapes, arithmetic, joining, turning, empty, tiled, files, frames)

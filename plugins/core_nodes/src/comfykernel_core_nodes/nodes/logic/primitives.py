@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Final
 
 from comfykernel_core_nodes.nodes.declare import extra_node
-from comfykernel_sdk.sockets import Float, Int, Text, Toggle
+from comfykernel_sdk.sockets import Float, Int, Out, Text, Toggle
 
 primitive_node = partial(
     extra_node("nodes_primitive"), category="utils/primitive", deprecated=False, experimental=False, api_node=False
@@ -31,6 +31,14 @@ def primitive_string_multiline(value: Annotated[str, Text(multiline=True)]) -> s
 def primitive_int(value: Annotated[int, Int(min=-LARGEST, max=LARGEST, control_after_generate=True)]) -> int:
     """A whole number."""
     return value
+
+
+@primitive_node("SeedNode", display_name="Seed")
+def seed(
+    seed: Annotated[int, Int(default=0, min=0, max=LARGEST, options={"control_after_generate": "fixed"})],
+) -> Annotated[int, Out("seed")]:
+    """A seed for several nodes; what comes after a run is chosen beside it, at first: the same again."""
+    return seed
 
 
 @primitive_node("PrimitiveFloat", display_name="Float")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, TypeAlias
 
 from comfykernel_core_nodes.diffusion.guiders import Guider as RunGuider
-from comfykernel_core_nodes.diffusion.guiders import basic_guider, cfg_guider, dual_cfg_guider
+from comfykernel_core_nodes.diffusion.guiders import basic_guider, cfg_guider, dual_cfg_guider, dual_model_guider
 from comfykernel_core_nodes.nodes.declare import extra_node
+from comfykernel_core_nodes.nodes.errors import reported
 from comfykernel_core_nodes.nodes.sockets import Conditions, Guidance, Model
-from comfykernel_sdk.sockets import Choice, Socket
+from comfykernel_sdk.sockets import Choice, Float, Socket
 
 CATEGORY = "sampling/custom_sampling/guiders"
 
@@ -49,3 +50,26 @@ def dual_cfg(
         second_scale=cfg_cond2_negative,
         nested=style == "nested",
     )
+
+
+@_node("DualModelGuider", category=CATEGORY, display_name="Dual Model CFG Guider")
+def dual_model(
+    model: Model,
+    positive: Conditions,
+    cfg: Annotated[float, Float(default=4.0, min=0.0, max=100.0, step=0.1, round=0.01)],
+    model_negative: Model | None = None,
+    negative: Conditions | None = None,
+) -> Guider:
+    """Lead away from what another model predicts, such as an earlier or a smaller version of the first.
+
+    Args:
+        model: predicts for the positive conditions.
+        cfg: how far beyond the first model's prediction; 1 is that prediction itself.
+        model_negative: predicts for the negative conditions; without it the first model does both.
+        negative: what the other model follows; without it, it sees the positive conditions without their text.
+
+    Raises:
+        BadInput: the two models have other latents, or other noise.
+    """
+    with reported():
+        return dual_model_guider(model, positive, negative, negative_model=model_negative, scale=cfg)
