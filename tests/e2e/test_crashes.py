@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 if TYPE_CHECKING:
@@ -40,18 +41,22 @@ def test_a_job_whose_worker_is_killed_runs_again_and_the_server_answers_througho
     over = threading.Event()
 
     def ask() -> None:
-        while not over.is_set():
-            answer = server.http.get("/queue")
-            if answer.status_code != 200:
-                failures.append(answer.text)
+        while not over.wait(0.01):
+            try:
+                answer = server.http.get("/queue")
+            except httpx.HTTPError as error:
+                failures.append(repr(error))
+            else:
+                failures.extend([answer.text] if answer.status_code != 200 else [])
 
     asking = threading.Thread(target=ask)
     asking.start()
     try:
-        job = server.post(slow("again", 2))
-        server.wait(lambda: job in server.running(), "the job to run")
+        job = server.post(slow("again", 5))
+        server.wait(lambda: _started(server, job), "the worker to begin")
         (worker,) = server.workers()
         worker.kill()
+        server.wait(lambda: _started(server, job) == 2, "another worker to begin")
         entry = server.history(job)
     finally:
         over.set()
