@@ -67,7 +67,7 @@ class MoveTowards:
     strength: float
 
     def apply(self, weight: Tensor) -> Tensor:
-        difference = _whole(self.target, self.name, weight) - _whole(self.origin, self.name, weight)
+        difference = self.target.value(self.name, weight) - self.origin.value(self.name, weight)
         return weight + self.strength * difference
 
 
@@ -78,8 +78,3 @@ def moves(origin: TensorSource, target: TensorSource, strength: float) -> dict[s
         for name, shape in origin.shapes.items()
         if target.shapes.get(name) == shape
     }
-
-
-def _whole(source: TensorSource, name: str, like: Tensor) -> Tensor:
-    tensor = source.tensors[name].to(like)
-    return tensor * source.scales[name].to(like) if name in source.scales else tensor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -82,14 +82,20 @@ def read_plan(file: WeightFile, tensors: Mapping[str, str | Made]) -> dict[str, 
 
 def read_scales(file: WeightFile, tensors: Mapping[str, str | Made]) -> dict[str, Tensor]:
     """The factors of 8-bit weights, by the names of the weights; a weight that has none is not in it."""
-    names = {
-        target: source.removesuffix(".weight") + ending
-        for target, source in tensors.items()
-        if isinstance(source, str)
-        for ending in WEIGHT_SCALES
-        if source.removesuffix(".weight") + ending in file.shapes
-    }
+    plain = {target: source for target, source in tensors.items() if isinstance(source, str)}
+    scales = scale_names(file, plain.values())
+    names = {target: scales[source] for target, source in plain.items() if source in scales}
     return {target: scale.float() for target, scale in file.read(names).items()}
+
+
+def scale_names(file: WeightFile, names: Iterable[str]) -> dict[str, str]:
+    """Where the factors of 8-bit weights are in a file, by the weights' names there; of a weight with one."""
+    return {
+        name: name.removesuffix(".weight") + ending
+        for name in names
+        for ending in WEIGHT_SCALES
+        if name.removesuffix(".weight") + ending in file.shapes
+    }
 
 
 def part_of(name: str, index: int, count: int) -> Made:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion import clip_tokenizer, t5_tokenizer
 from comfykernel_core_nodes.diffusion.clip_text import ClipTextModel
+from comfykernel_core_nodes.diffusion.eight_bit_layers import held_weight
 from comfykernel_core_nodes.diffusion.prompt_tokens import ChunkForm, tokenize_prompt
 from comfykernel_core_nodes.diffusion.t5_encoder import T5Encoder
 from comfykernel_sdk.families import Chunk, EmbeddingRows, PromptReader, TextEncoding, Token
@@ -122,7 +123,7 @@ def embedded(chunks: Sequence[Chunk], form: ChunkForm, embedding: nn.Module, mod
 
     Rows of a textual inversion that have another width than the model are left out.
     """
-    table = cast(Tensor, embedding.weight)
+    table = held_weight(embedding)
     width, length = table.shape[1], len(chunks[0])
     kept = [[token for token in chunk if isinstance(token.id, int) or token.id.shape[-1] == width] for chunk in chunks]
     if any(len(a) != len(b) for a, b in zip(kept, chunks, strict=True)):

@@ -124,11 +124,22 @@ class FeedForwardLayer(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer of the encoder; its two halves are numbered in published files."""
+    """One layer of the encoder; its two halves are numbered in published files.
+
+    A block that has position biases of its own makes the bias of its attention; others take that of the first block.
+    """
 
     def __init__(self, config: T5Config, *, biased: bool) -> None:
         super().__init__()
+        self.biased = biased
         self.layer = nn.ModuleList([AttentionLayer(config, biased=biased), FeedForwardLayer(config)])
+
+    def forward(self, tokens: Tensor, bias: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Tokens after this layer, and the bias that was added to its attention."""
+        attention, feed_forward = cast("tuple[AttentionLayer, nn.Module]", self.layer)
+        if bias is None or self.biased:
+            bias = _masked(attention.SelfAttention.bias(tokens.shape[1], tokens.dtype), mask)
+        return feed_forward(attention(tokens, bias)), bias
 
 
 class Stack(nn.Module):
@@ -163,10 +174,7 @@ class T5Encoder(nn.Module):
         hidden: Tensor | None = None
         bias: Tensor | None = None
         for index, block in enumerate(self.encoder.block):
-            attention, feed_forward = cast("tuple[AttentionLayer, nn.Module]", block.layer)
-            if bias is None or self.config.own_bias:
-                bias = _masked(attention.SelfAttention.bias(tokens.shape[1], tokens.dtype), mask)
-            tokens = feed_forward(attention(tokens, bias))
+            tokens, bias = block(tokens, bias, mask)
             if index == self.config.layers + layer:
                 hidden = tokens
         out: Tensor = self.encoder.final_layer_norm(tokens if hidden is None else hidden)

@@ -43,7 +43,7 @@ class AddWeight:
     name: str
 
     def apply(self, weight: Tensor) -> Tensor:
-        return weight + self.source.tensors[self.name].to(weight)
+        return weight + self.source.value(self.name, weight)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,8 +11,9 @@ from typing import Final, Generic, Protocol, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from comfykernel_core_nodes.diffusion.eight_bit_layers import castable_layers, is_eight_bit
 from comfykernel_core_nodes.diffusion.errors import CheckpointError
-from comfykernel_core_nodes.diffusion.model_header import Header, read_plan, read_scales
+from comfykernel_core_nodes.diffusion.model_header import Header, read_plan, read_scales, scale_names
 from comfykernel_core_nodes.diffusion.weight_files import WeightFile
 from comfykernel_sdk.families import Made, NetworkPlan, Shape
 
@@ -44,11 +45,14 @@ class TensorSource:
         scales: Callable[[], dict[str, Tensor]] = dict,
         read_some: Callable[[Collection[str]], dict[str, Tensor]] | None = None,
         dtype_of: Callable[[str], torch.dtype] | None = None,
+        eight_bit: Collection[str] = (),
     ) -> None:
         self._read = read
         self._read_scales = scales
         self._read_some = read_some
         self._dtype_of = dtype_of
+        self.eight_bit = frozenset(eight_bit)
+        """names of the tensors that are read as 8-bit floating-point numbers"""
         self.shapes = shapes
 
     @cached_property
@@ -76,6 +80,7 @@ class TensorSource:
             self._read_scales,
             lambda names: stored(self.some(names)),
             lambda _name: dtype,
+            self.shapes if is_eight_bit(dtype) else (),
         )
 
     def dtype(self, name: str) -> torch.dtype:
@@ -83,6 +88,11 @@ class TensorSource:
         if name in self.scales:
             return torch.float16
         return self.some([name])[name].dtype if self._dtype_of is None else self._dtype_of(name)
+
+    def value(self, name: str, like: Tensor) -> Tensor:
+        """A tensor as numbers on the device and in the precision of another, multiplied by its factor if it has one."""
+        tensor = self.tensors[name].to(like)
+        return tensor * self.scales[name].to(like) if name in self.scales else tensor
 
     def some(self, names: Collection[str]) -> dict[str, Tensor]:
         """A few tensors, on the CPU; those that come from a file are not kept here."""
@@ -118,13 +128,31 @@ class Weights(Generic[M_co]):
             merged[name] = (*merged.get(name, ()), patch)
         return replace(self, patches=merged)
 
-    def size_hint(self, dtype: torch.dtype) -> int:
-        """Bytes of the module in a precision."""
-        elements = sum(torch.Size(shape).numel() for shape in self.source.shapes.values())
-        return elements * dtype.itemsize
+    @cached_property
+    def eight_bit(self) -> frozenset[str]:
+        """Names of the weights that a module can hold in the 8 bits of their file.
+
+        Those of layers that cast them in each call. A weight with patches is none: it is computed in float32 and held
+        in the computing precision, so that nothing of a patch is lost to rounding.
+        """
+        stored = self.source.eight_bit
+        changed = {name for name, patches in self.patches.items() if patches}
+        return (stored & castable_layers(self.skeleton()).keys()) - changed if stored else stored
+
+    def sizes(self, dtype: torch.dtype, *, widened: bool = False) -> dict[str, int]:
+        """Bytes of each tensor of a module that computes in a precision; `widened`: 8-bit ones are held in it, too."""
+        narrow = frozenset[str]() if widened else self.eight_bit
+        return {
+            name: torch.Size(shape).numel() * (1 if name in narrow else dtype.itemsize)
+            for name, shape in self.source.shapes.items()
+        }
+
+    def size_hint(self, dtype: torch.dtype, *, widened: bool = False) -> int:
+        """Bytes of a module that computes in a precision; `widened`: its 8-bit weights are held in it, too."""
+        return sum(self.sizes(dtype, widened=widened).values())
 
     def materialise(self, device: torch.device, dtype: torch.dtype) -> M_co:
-        """The module, ready to run. Tensors that need no change are shared with the source.
+        """The module, ready to run, all of it in one precision. Tensors that need no change are shared with the source.
 
         Its tensors are normal ones, whether inference mode is on or not: the module may outlive the mode.
         """
@@ -198,6 +226,7 @@ def planned_weights(plan: NetworkPlan) -> Weights[nn.Module]:
         lambda: read_scales(file, tensors),
         lambda names: read_plan(file, {name: tensors[name] for name in names}),
         partial(_stored_dtype, file, tensors),
+        [name for name in tensors if is_eight_bit(_stored_dtype(file, tensors, name))],
     )
     return Weights(plan.build, tensor_source, label=header.file.path)
 
@@ -212,9 +241,11 @@ def _check_types(file: WeightFile, tensors: Mapping[str, str | Made]) -> None:
 
 
 def _stored_dtype(file: WeightFile, tensors: Mapping[str, str | Made], name: str) -> torch.dtype:
-    """The precision of a planned tensor, or of the first that it is made of."""
+    """The precision of a planned tensor, or of the first that it is made of; half for what scaled ones make."""
     source = tensors[name]
-    return file.dtype(source if isinstance(source, str) else source.names[0])
+    if isinstance(source, str):
+        return file.dtype(source)
+    return torch.float16 if scale_names(file, source.names) else file.dtype(source.names[0])
 
 
 def _place(tensors: Mapping[str, str | Made], position: Mapping[str, int], name: str) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from comfykernel_core_nodes.diffusion.eight_bit_layers import castable_layers, hold_eight_bits
 from comfykernel_core_nodes.diffusion.errors import CheckpointError
 from comfykernel_core_nodes.diffusion.memory.packing import (
     PACKABLE_DTYPES,
@@ -36,6 +37,17 @@ class Placement:
     device: torch.device
     dtype: torch.dtype
     packed: bool = False
+    """layers in the order of the processor, all in the computing precision; else 8-bit weights stay 8 bits wide"""
+
+    def sizes(self, weights: Weights[M]) -> dict[str, int]:
+        """Bytes of each tensor of a module here."""
+        return weights.sizes(self.dtype, widened=self.packed)
+
+    def held(self, weights: Weights[M], name: str, tensor: Tensor) -> Tensor:
+        """A tensor of the source as a module here holds it; itself where nothing changes."""
+        if not self.packed and name in weights.eight_bit:
+            return tensor.to(self.device)
+        return weights.converted(name, tensor, self.device, self.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +77,9 @@ def placed(
     Its tensors are normal ones, whether inference mode is on or not: the module may outlive the mode. Tensors that
     need no change are shared with the source. Raises `CheckpointError`.
     """
-    module = weights.skeleton()
+    module = unfilled(weights, where)
     layers = packable_layers(module) if where.packed and where.dtype in PACKABLE_DTYPES else {}
-    expected = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    expected = {name: tensor.shape for name, tensor in weights.skeleton().state_dict().items()}
     skipped = frozenset(left_out)
     wanted = [name for name in weights.source.shapes if name not in skipped]
     if missing := expected.keys() - weights.source.shapes.keys() - skipped:
@@ -87,6 +99,19 @@ def placed(
     return module
 
 
+def unfilled(weights: Weights[M], where: Placement) -> M:
+    """The module as it runs in a placement, with its tensors on the meta device."""
+    module = weights.skeleton()
+    narrow = frozenset[str]() if where.packed else weights.eight_bit
+    if narrow:
+        factors = weights.source.scales
+        for name, layer in castable_layers(module).items():
+            if name in narrow:
+                factor = factors[name].to(where.device) if name in factors else None
+                hold_eight_bits(layer, where.dtype, factor)
+    return module
+
+
 def _read(
     weights: Weights[M], names: Sequence[str], where: Placement, shared: dict[str, Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
@@ -95,19 +120,19 @@ def _read(
         if name in shared:
             yield name, shared[name]
     own = [name for name in names if name not in shared]
-    for portion in portions(own, lambda name: torch.Size(weights.source.shapes[name]).numel() * where.dtype.itemsize):
+    for portion in portions(own, where.sizes(weights)):
         raw = weights.source.some(portion)
         for name in portion:
-            yield name, weights.converted(name, raw.pop(name), where.device, where.dtype)
+            yield name, where.held(weights, name, raw.pop(name))
 
 
-def portions(names: Sequence[str], size: Callable[[str], int], limit: int = PORTION_BYTES) -> Iterator[list[str]]:
-    """Names in groups of about `limit` bytes, in order."""
+def portions(names: Sequence[str], sizes: Mapping[str, int], limit: int = PORTION_BYTES) -> Iterator[list[str]]:
+    """Names in groups of about `limit` bytes, in order; sizes: bytes of each."""
     group: list[str] = []
     total = 0
     for name in names:
         group.append(name)
-        total += size(name)
+        total += sizes[name]
         if total >= limit:
             yield group
             group, total = [], 0
@@ -123,6 +148,15 @@ def put(module: nn.Module, name: str, tensor: Tensor) -> None:
         owner._parameters[last] = nn.Parameter(tensor, requires_grad=False)
     else:
         owner._buffers[last] = tensor
+
+
+def take_away(module: nn.Module, name: str) -> None:
+    """Leave a module without one of its tensors: on the meta device."""
+    path, _, last = name.rpartition(".")
+    owner = module.get_submodule(path)
+    held: Tensor | None = owner._parameters[last] if last in owner._parameters else owner._buffers[last]
+    if held is not None:
+        put(module, name, torch.empty_like(held, device="meta"))
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from comfykernel_core_nodes.diffusion.memory.placement import Placement, placed, portions, put
+from comfykernel_core_nodes.diffusion.memory.placement import Placement, placed, portions, put, take_away, unfilled
 
 if TYPE_CHECKING:
     from comfykernel_core_nodes.diffusion.weights import Weights
@@ -37,8 +37,8 @@ class Block:
     """the block that ran after it the last time; at first the next one in the network"""
 
 
-def blocks_of(module: nn.Module, shapes: Mapping[str, Sequence[int]], itemsize: int) -> list[Block]:
-    """The outermost elements of a network's lists of modules, in its order.
+def blocks_of(module: nn.Module, sizes: Mapping[str, int]) -> list[Block]:
+    """The outermost elements of a network's lists of modules, in its order; sizes: bytes of each tensor.
 
     The one that has the network's first parameter is none: networks are asked for its device and precision.
     """
@@ -49,8 +49,8 @@ def blocks_of(module: nn.Module, shapes: Mapping[str, Sequence[int]], itemsize: 
             outermost |= {f"{name}.{index}": block for index, block in enumerate(owner)}
     found: list[Block] = []
     for name, inner in outermost.items():
-        names = [tensor for tensor in shapes if tensor.startswith(f"{name}.")]
-        size = sum(torch.Size(shapes[tensor]).numel() for tensor in names) * itemsize
+        names = [tensor for tensor in sizes if tensor.startswith(f"{name}.")]
+        size = sum(sizes[tensor] for tensor in names)
         if names and first not in names:
             found.append(Block(inner, names, size))
     return found
@@ -61,9 +61,9 @@ def streamed(weights: Weights[nn.Module], where: Placement, limit: int) -> tuple
 
     Gives the bytes that it takes as well. What belongs to no block stays on the device, whatever the limit.
     """
-    size = where.dtype.itemsize
-    blocks = blocks_of(weights.skeleton(), weights.source.shapes, size)
-    total = weights.size_hint(where.dtype)
+    sizes = where.sizes(weights)
+    blocks = blocks_of(unfilled(weights, where), sizes)
+    total = sum(sizes.values())
     largest = max((block.size for block in blocks), default=0)
     # Two blocks of the streamed ones are there at once: the one at work and the one that comes next.
     staying, used = len(blocks), total
@@ -72,7 +72,7 @@ def streamed(weights: Weights[nn.Module], where: Placement, limit: int) -> tuple
         used -= blocks[staying].size
     coming = [name for block in blocks[staying:] for name in block.names]
     module = placed(weights, where, left_out=coming)
-    mine = blocks_of(module, weights.source.shapes, size)[staying:]
+    mine = blocks_of(module, sizes)[staying:]
     if mine:
         fetch = _fetch_pinned(weights, where, coming) if where.device.type == "cuda" else _fetch_again(weights, where)
         _BlockStream(module, mine, fetch, where.device).attach()
@@ -84,17 +84,17 @@ def _fetch_again(weights: Weights[nn.Module], where: Placement) -> Fetch:
 
     def fetch(names: Sequence[str]) -> Tensors:
         raw = weights.source.some(names)
-        return {name: weights.converted(name, raw[name], where.device, where.dtype) for name in names}
+        return {name: where.held(weights, name, raw[name]) for name in names}
 
     return fetch
 
 
 def _fetch_pinned(weights: Weights[nn.Module], where: Placement, names: Sequence[str]) -> Fetch:
     """Tensors copied from pinned memory, where they lie ready for the device."""
-    cpu, waiting = torch.device("cpu"), Tensors()
-    for portion in portions(names, lambda name: torch.Size(weights.source.shapes[name]).numel() * where.dtype.itemsize):
+    beside, waiting = replace(where, device=torch.device("cpu")), Tensors()
+    for portion in portions(names, where.sizes(weights)):
         raw = weights.source.some(portion)
-        waiting |= {name: weights.converted(name, raw[name], cpu, where.dtype).pin_memory() for name in portion}
+        waiting |= {name: beside.held(weights, name, raw[name]).pin_memory() for name in portion}
 
     def fetch(wanted: Sequence[str]) -> Tensors:
         return {name: waiting[name].to(where.device, non_blocking=True) for name in wanted}
@@ -143,9 +143,7 @@ class _BlockStream:
     def _after(self, block: Block) -> Callable[..., None]:
         def drop(_module: nn.Module, _inputs: object, _output: object) -> None:
             for name in block.names:
-                owner = self._root.get_submodule(name.rpartition(".")[0])
-                tensor = getattr(owner, name.rpartition(".")[2])
-                put(self._root, name, torch.empty_like(tensor, device="meta"))
+                take_away(self._root, name)
 
         return drop
 
