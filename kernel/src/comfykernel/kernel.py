@@ -22,11 +22,11 @@ from comfykernel_sdk.events import (
     now_ms,
 )
 from comfykernel_sdk.jobs import Job, JobState, Outcome, PromptRequest, Submission, new_prompt_id
+from comfykernel_sdk.outcomes import Account
 
 from . import __version__
 from .bus import Bus, BusSubscription
 from .job_queue import JobQueue
-from .outcomes import outcome_from_events
 from .validation import Validated, validate_prompt
 
 if TYPE_CHECKING:
@@ -391,8 +391,8 @@ class LocalKernel:
         self.bus.publish(
             ExecutionInterrupted(prompt_id=job.prompt_id, node_id=node_id, node_type=node_type, executed=[])
         )
-        events = await self.bus.kept(job.prompt_id)
-        await self.end(job.prompt_id, outcome_from_events(events, "cancelled"))
+        account = Account(await self.bus.kept(job.prompt_id))
+        await self.end(job.prompt_id, account.outcome("cancelled"))
 
     async def fail(self, job: Job, reason: str, *, node_id: str = "", node_type: str = "") -> None:
         """End a running job whose worker could not: it failed for a reason outside of its nodes."""
@@ -407,8 +407,8 @@ class LocalKernel:
                 exception_type="WorkerLost",
             )
         )
-        events = await self.bus.kept(job.prompt_id)
-        await self.end(job.prompt_id, outcome_from_events(events, "failed", reason=reason))
+        account = Account(await self.bus.kept(job.prompt_id))
+        await self.end(job.prompt_id, account.outcome("failed", reason=reason))
 
 
 def _as_loaded(info: PluginInfo, error: str | None) -> PluginInfo:

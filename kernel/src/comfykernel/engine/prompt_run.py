@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from comfykernel_sdk.context import current
 from comfykernel_sdk.errors import Interrupted
 from comfykernel_sdk.graph import default_prefix, is_link
+from comfykernel_sdk.outcomes import meta_of
 
-from ..outcomes import meta_of
 from .cache import Entry
 from .calls import Arguments, Returned, blocked, blocker_among, merge_outputs, merge_ui, plan_calls, read_result
 from .context import RunContext, RunServices
@@ -71,10 +71,10 @@ class PromptRun:
         self._cache.end(self._expanded, complete=error is None)
         if error is None:
             report.succeeded()
-            return report.outcome("done")
+            return report.account.outcome("done")
         if isinstance(error, Interrupted):
             report.interrupted(*self._blamed(error))
-            return report.outcome("cancelled")
+            return report.account.outcome("cancelled")
         if self._witness is not None:
             self._witness.failed(error)
         hidden = self._current.node_class.filled if self._current is not None else frozenset()
@@ -83,7 +83,7 @@ class PromptRun:
             inputs=shown_inputs(self._inputs, hidden), nodes=self._graph.nodes,
         )  # fmt: skip
         report.failed(event)
-        return report.outcome("failed", reason=str(error))
+        return report.account.outcome("failed", reason=str(error))
 
     async def _run_to_end(self) -> BaseException | None:
         """Run all nodes; gives what stopped them. Afterwards no coroutine runs."""

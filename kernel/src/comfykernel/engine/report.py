@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from comfykernel_sdk import events as ev
-from comfykernel_sdk.jobs import Outcome
+from comfykernel_sdk.outcomes import Account
 
-from ..outcomes import meta_of, status_message
 from .plain_data import plain_data
 
 if TYPE_CHECKING:
@@ -27,9 +26,8 @@ class Report:
         self._prompt_id = prompt_id
         self._emit = emit
         self._steps: dict[str, float] = {}
-        self._messages: list[tuple[str, JsonObject]] = []
-        self._outputs: dict[str, JsonObject] = {}
-        self._meta: dict[str, JsonObject] = {}
+        self.account = Account()
+        """What history will show of the run."""
         self.executed: list[str] = []
         """Ids of the nodes that have run to their end."""
 
@@ -72,9 +70,7 @@ class Report:
 
     def output(self, place: NodePlace, ui: JsonObject) -> None:
         """A node has something to show."""
-        self._outputs[place.node_id] = ui
-        self._meta[place.node_id] = meta_of(place)
-        self._emit(ev.NodeOutput(prompt_id=self._prompt_id, place=place, output=ui))
+        self._tell(ev.NodeOutput(prompt_id=self._prompt_id, place=place, output=ui))
 
     def finished(self, place: NodePlace) -> None:
         """A node has run."""
@@ -88,14 +84,14 @@ class Report:
 
     def remember(self, id: str, entry: Entry) -> None:
         """Show what a cached node showed, and the nodes of its expansion, in the history too."""
-        shown = [*entry.inner.items(), *([(id, (entry.ui, entry.meta))] if entry.ui is not None else [])]
-        for node_id, (ui, meta) in shown:
-            self._outputs[node_id] = ui
-            self._meta[node_id] = meta
+        for node_id, (ui, meta) in entry.inner.items():
+            self.account.show(node_id, ui, meta)
+        if entry.ui is not None:
+            self.account.show(id, entry.ui, entry.meta)
 
     def failed(self, event: ev.ExecutionFailed) -> None:
         """A node has failed, and the prompt with it; the message of a blocker does not stand in the history."""
-        (self._tell if event.timed else self._emit)(event)
+        self._tell(event)
 
     def interrupted(self, node_id: str, node_type: str) -> None:
         """The prompt was cancelled while this node ran."""
@@ -109,15 +105,9 @@ class Report:
         """All outputs are made."""
         self._tell(ev.ExecutionSucceeded(prompt_id=self._prompt_id))
 
-    def outcome(self, status: Literal["done", "failed", "cancelled"], *, reason: str = "") -> Outcome:
-        """The account of the run. The graph is left as it was submitted: history shows no change tokens."""
-        return Outcome(status=status, outputs=self._outputs, meta=self._meta, messages=self._messages, reason=reason)
-
     def _finish(self, place: NodePlace, value: float) -> None:
         self._emit(ev.NodeProgress(prompt_id=self._prompt_id, place=place, value=value, max=value, state="finished"))
 
     def _tell(self, event: Event) -> None:
-        message = status_message(event)
-        if message is not None:
-            self._messages.append(message)
+        self.account.note(event)
         self._emit(event)

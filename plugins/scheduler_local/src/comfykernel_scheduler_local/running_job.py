@@ -5,20 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from comfykernel_sdk.events import (
-    Event,
-    ExecutionCached,
-    ExecutionInterrupted,
-    ExecutionStarted,
-    NodeOutput,
-    NodePlace,
-    NodeProgress,
-    NodeStarted,
-)
-from comfykernel_sdk.jobs import Outcome
+from comfykernel_sdk.events import Event, ExecutionInterrupted, NodePlace, NodeProgress, NodeStarted
+from comfykernel_sdk.outcomes import Account
 
 if TYPE_CHECKING:
-    from comfykernel_sdk.json_types import Json, JsonObject
+    from comfykernel_sdk.jobs import Outcome
     from comfykernel_sdk.scheduler import Assignment
 
 
@@ -39,9 +30,7 @@ class RunningJob:
         self._graph = assignment.graph
         self._running: dict[str, NodePlace] = {}
         self._executed: dict[str, None] = {}
-        self._outputs: dict[str, JsonObject] = {}
-        self._meta: dict[str, JsonObject] = {}
-        self._messages: list[tuple[str, JsonObject]] = []
+        self._account = Account()
 
     def hear(self, event: Event) -> None:
         """Take note of an event of this job."""
@@ -53,14 +42,8 @@ class RunningJob:
                 # A node that was reused is finished without having run.
                 if self._running.pop(place.node_id, None) is not None and event.state == "finished":
                     self._executed[place.node_id] = None
-            case NodeOutput(place=place, output=output) if output is not None:
-                self._outputs[place.node_id] = output
-                self._meta[place.node_id] = _meta(place)
-            case ExecutionStarted():
-                self._messages.append(("execution_start", {"prompt_id": self.prompt_id, "timestamp": event.timestamp}))
-            case ExecutionCached():
-                data: JsonObject = {"nodes": list(event.nodes), "prompt_id": self.prompt_id}
-                self._messages.append(("execution_cached", {**data, "timestamp": event.timestamp}))
+            case _:
+                self._account.note(event)
 
     def end(self, outcome: Outcome | None) -> None:
         """The worker told the outcome, or is gone (``None``); only the first call counts."""
@@ -80,25 +63,8 @@ class RunningJob:
     def cut_off(self) -> tuple[ExecutionInterrupted, Outcome]:
         """The end of a cancelled job whose worker can't tell it any more."""
         node_id, node_type = self.current_node()
-        executed = list(self._executed)
-        shown: list[Json] = [*executed]
-        event = ExecutionInterrupted(prompt_id=self.prompt_id, node_id=node_id, node_type=node_type, executed=executed)
-        data: JsonObject = {"prompt_id": self.prompt_id, "node_id": node_id, "node_type": node_type}
-        message = ("execution_interrupted", {**data, "executed": shown, "timestamp": event.timestamp})
-        outcome = Outcome(
-            status="cancelled",
-            outputs=self._outputs,
-            meta=self._meta,
-            messages=[*self._messages, message],
-            reason="The job was cancelled and its worker ended with it.",
+        event = ExecutionInterrupted(
+            prompt_id=self.prompt_id, node_id=node_id, node_type=node_type, executed=list(self._executed)
         )
-        return event, outcome
-
-
-def _meta(place: NodePlace) -> JsonObject:
-    return {
-        "node_id": place.node_id,
-        "display_node": place.display_node_id,
-        "parent_node": place.parent_node_id,
-        "real_node_id": place.real(),
-    }
+        self._account.note(event)
+        return event, self._account.outcome("cancelled", reason="The job was cancelled and its worker ended with it.")
