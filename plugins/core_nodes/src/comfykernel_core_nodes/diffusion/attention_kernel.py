@@ -48,7 +48,10 @@ def attention_in_parts(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             scores = memory.flatten()[: part.shape[0] * part.shape[1] * context].view(*part.shape[:2], context)
             torch.baddbmm(scores, part, k[these], beta=0, alpha=q.shape[2] ** -0.5, out=scores)
             torch.softmax(scores, -1, out=scores)
-            out[these, row : row + rows] = torch.bmm(scores, v[these])
+            if rows == length:
+                torch.bmm(scores, v[these], out=out[these])
+            else:
+                out[these, row : row + rows] = torch.bmm(scores, v[these])
     return out.view(shape)
 
 

@@ -82,6 +82,7 @@ class ControlUNet(UNetEncoder):
         rest as for the UNet. Raises `LatentShapeError` for a kind that the network does not have.
         """
         time = self.time_vector(timesteps, y, x.dtype)
+        context = self.recent_texts.same(context)
         if self.kinds:
             if any(not 0 <= kind < self.kinds for kind in kinds):
                 raise LatentShapeError(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.attention import SpatialTransformer
 from comfykernel_core_nodes.diffusion.hook_points import NO_HOOKS, Hooks, Point, Site
+from comfykernel_core_nodes.diffusion.kept_texts import RecentTexts
 from comfykernel_core_nodes.diffusion.unet_config import UNetConfig, unet_config_from
 
 __all__ = ["Residuals", "UNet", "UNetConfig", "UNetEncoder", "timestep_embedding", "unet_config_from"]
@@ -118,6 +119,7 @@ class UNetEncoder(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
+        self.recent_texts = RecentTexts()
         base = config.model_channels
         self.time_width = base * 4
         self.time_embed = two_layers(base, self.time_width)
@@ -196,6 +198,7 @@ class UNet(UNetEncoder):
         context: [batch, tokens, context_dim]. y: [batch, adm_in_channels], for models that have a label embedding.
         """
         time = self.time_vector(timesteps, y, x.dtype)
+        context = self.recent_texts.same(context)
         waiting = {name: list(residuals) for name, residuals in (control or {}).items()}
         skips: list[Tensor] = []
         for number, stage in enumerate(self.input_blocks):
