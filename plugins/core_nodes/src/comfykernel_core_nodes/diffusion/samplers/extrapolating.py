@@ -69,10 +69,19 @@ def res_multistep_cfg_pp(
 
 
 def res_multistep_ancestral_cfg_pp(
-    denoise: Denoiser, x: Tensor, sigmas: Tensor, path: NoisePath, seed: int, callback: StepCallback
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    path: NoisePath,
+    seed: int,
+    callback: StepCallback,
+    *,
+    eta: float = 1.0,
+    s_noise: float = 1.0,
 ) -> Tensor:
     """RES multistep with fresh noise and CFG++."""
-    return res_multistep_ancestral(denoise, x, sigmas, path, seed, callback, cfg_pp=True)
+    options = {"eta": eta, "s_noise": s_noise}
+    return res_multistep_ancestral(denoise, x, sigmas, path, seed, callback, cfg_pp=True, **options)
 
 
 def gradient_estimation(
@@ -103,7 +112,14 @@ def gradient_estimation(
 
 
 def gradient_estimation_cfg_pp(
-    denoise: Denoiser, x: Tensor, sigmas: Tensor, path: NoisePath, seed: int, callback: StepCallback
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    path: NoisePath,
+    seed: int,
+    callback: StepCallback,
+    *,
+    ge_gamma: float = 2.0,
 ) -> Tensor:
     """Gradient estimation with CFG++."""
-    return gradient_estimation(denoise, x, sigmas, path, seed, callback, cfg_pp=True)
+    return gradient_estimation(denoise, x, sigmas, path, seed, callback, ge_gamma=ge_gamma, cfg_pp=True)

@@ -78,10 +78,24 @@ def sa_solver(
 
 
 def sa_solver_pece(
-    denoise: Denoiser, x: Tensor, sigmas: Tensor, path: NoisePath, seed: int, callback: StepCallback
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    path: NoisePath,
+    seed: int,
+    callback: StepCallback,
+    *,
+    eta: float = 1.0,
+    s_noise: float = 1.0,
+    predictor_order: int = 3,
+    corrector_order: int = 4,
+    simple_order_2: bool = False,
 ) -> Tensor:
     """SA-Solver in the predict, evaluate, correct, evaluate form."""
-    return sa_solver(denoise, x, sigmas, path, seed, callback, use_pece=True)
+    return sa_solver(
+        denoise, x, sigmas, path, seed, callback, eta=eta, s_noise=s_noise, use_pece=True,
+        predictor_order=predictor_order, corrector_order=corrector_order, simple_order_2=simple_order_2,
+    )  # fmt: skip
 
 
 def _exponential_step(
