@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -21,8 +21,9 @@ from comfykernel_core_nodes.diffusion.model_sampling import ModelSampling
 from comfykernel_core_nodes.diffusion.prompt_readers import READERS
 from comfykernel_core_nodes.diffusion.taesd import TinyAutoencoder, tiny_channels
 from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder, TextPart
+from comfykernel_core_nodes.diffusion.unclip import AUGMENTATION_PREFIX, VISION_PREFIX, VISION_PREFIXES
 from comfykernel_core_nodes.diffusion.vision_encoding import VisionEncoder, vision_encoder, vision_plan
-from comfykernel_core_nodes.diffusion.weight_files import open_weights
+from comfykernel_core_nodes.diffusion.weight_files import WeightFile, open_weights
 from comfykernel_core_nodes.diffusion.weights import TensorSource, Weights, planned_weights
 from comfykernel_sdk.families import CodecPlan, DiffusionPlan, ModelFamily, PromptReader, TextPlan, model_families
 
@@ -30,7 +31,7 @@ P = TypeVar("P")
 
 # Where checkpoints and files of a diffusion model alone keep it.
 DIFFUSION_PREFIXES: Final = ("model.diffusion_model.", "model.model.", "diffusion_model.", "net.", "")
-VISION_PREFIX: Final = "embedder.model."
+VISION_PLACES: Final = ("embedder.model.", VISION_PREFIX)
 CODEC_PREFIXES: Final = ("first_stage_model.", "vae.")
 # What nodes of the field call kinds of text encoders, as families; the first that finds its models in the files.
 TEXT_KINDS: Final = {
@@ -64,7 +65,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     family, plan = find_diffusion_model(header)
     text = plan_asked(header, partial(family.text_plan, [header]))
     codec = find_codec(header, CODEC_PREFIXES)
-    vision = vision_plan(header.below(VISION_PREFIX))
+    visions = (vision_plan(header.below(prefix)) for prefix in VISION_PLACES)
+    vision = next((plan for plan in visions if plan is not None), None)
     return Checkpoint(
         diffusion_model(plan, family.name),
         None if text is None else text_encoder(text),
@@ -147,7 +149,22 @@ def load_tiny_autoencoder(encoder: Path | None, decoder: Path | None, latent_for
 def diffusion_model(plan: DiffusionPlan, family: str) -> DiffusionModel:
     """The handle of a planned diffusion model; raises `CheckpointError` when its file does not fit."""
     weights = planned_weights(plan.network)
-    return DiffusionModel(weights, ModelSampling.of(plan.sampling), plan.latent_format, plan.read_condition, family)
+    beside = _tensors_beside(cast(Header, plan.network.header).file)
+    sampling = ModelSampling.of(plan.sampling)
+    return DiffusionModel(weights, sampling, plan.latent_format, plan.read_condition, family, beside=beside)
+
+
+def _tensors_beside(file: WeightFile) -> TensorSource | None:
+    """What a file has for a model besides its network; None where it has nothing."""
+    names = [name for name in file.shapes if name.startswith((AUGMENTATION_PREFIX, *VISION_PREFIXES))]
+    if not names:
+        return None
+
+    def some(asked: Collection[str]) -> dict[str, Tensor]:
+        return file.read({name: name for name in asked})
+
+    shapes = {name: file.shapes[name] for name in names}
+    return TensorSource(lambda: some(names), shapes, read_some=some, dtype_of=file.dtype)
 
 
 def text_encoder(plan: TextPlan) -> TextEncoder:

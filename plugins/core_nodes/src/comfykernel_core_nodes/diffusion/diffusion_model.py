@@ -14,7 +14,7 @@ from comfykernel_core_nodes.diffusion.hook_points import Call, Hooks, Point, Sit
 from comfykernel_core_nodes.diffusion.latent_formats import LatentFormat
 from comfykernel_core_nodes.diffusion.memory import ModelMemory, Part, default_memory
 from comfykernel_core_nodes.diffusion.model_sampling import ModelSampling
-from comfykernel_core_nodes.diffusion.weights import WeightPatch, Weights
+from comfykernel_core_nodes.diffusion.weights import TensorSource, WeightPatch, Weights
 from comfykernel_sdk.families import ReadCondition
 
 
@@ -34,6 +34,9 @@ class DiffusionModel:
     """done to the network whenever it was loaded; a second time it must change nothing"""
     denoiser: Callable[..., Any] | None = None
     """makes the denoiser of a run from (call, positive, negative, scale, check=), in place of `GuidedDenoiser`"""
+
+    beside: TensorSource | None = None
+    """what its checkpoint has for it besides the network, by the names there, such as the image encoder of unCLIP"""
 
     def with_patches(self, patches: Mapping[str, WeightPatch]) -> DiffusionModel:
         """A model with one more patch on each named weight (names as in the network)."""

@@ -18,12 +18,12 @@ from comfykernel_core_nodes.diffusion.safetensors_stream import Entry, given
 from comfykernel_core_nodes.diffusion.sigmas import LogUniformLevels
 from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder
 from comfykernel_core_nodes.diffusion.text_layouts import OPEN_CLIP_LAYER_NAMES, OPEN_CLIP_OUTER_NAMES
+from comfykernel_core_nodes.diffusion.unclip import AUGMENTATION_PREFIX, VISION_PREFIX, VISION_PREFIXES
 from comfykernel_core_nodes.diffusion.vision_encoding import VisionEncoder
-from comfykernel_core_nodes.diffusion.weights import Weights
+from comfykernel_core_nodes.diffusion.weights import TensorSource, Weights
 
 NETWORK_PREFIX: Final = "model.diffusion_model."
 CODEC_PREFIX: Final = "first_stage_model."
-VISION_PREFIX: Final = "embedder.model."
 PROJECTION: Final = "text_projection.weight"
 CPU: Final = torch.device("cpu")
 # Noise levels above this belong to a schedule that ends in pure noise.
@@ -92,16 +92,40 @@ TEXT_FILES: Final[Mapping[str, tuple[str, Form]]] = {
 def checkpoint_entries(
     model: DiffusionModel, clip: TextEncoder | None, codec: ImageCodec | None, vision: VisionEncoder | None = None
 ) -> list[Entry]:
-    """All tensors of a checkpoint of the model's family. Raises `SaveError` for text models of another family."""
-    entries = [*weight_entries(model.weights, NETWORK_PREFIX), *sampling_marks(model)]
+    """All tensors of a checkpoint of the model's family.
+
+    vision: an image encoder in place of the one that the model's own checkpoint has. Raises `SaveError` for text models
+    of another family.
+    """
+    entries = model_entries(model)
     for name, part in ({} if clip is None else clip.parts).items():
         place = _text_place(model.family, name)
         entries += text_entries(part.weights, place.prefix, place.form)
     if codec is not None:
         entries += weight_entries(codec.weights, CODEC_PREFIX)
     if vision is not None:
-        entries += weight_entries(vision.weights, VISION_PREFIX)
-    return entries
+        return [*entries, *weight_entries(vision.weights, VISION_PREFIX)]
+    return [*entries, *_entries_beside(model, VISION_PREFIXES)]
+
+
+def model_entries(model: DiffusionModel) -> list[Entry]:
+    """The tensors of a diffusion model alone, with what tells how it was trained."""
+    network = weight_entries(model.weights, NETWORK_PREFIX)
+    return [*network, *sampling_marks(model), *_entries_beside(model, (AUGMENTATION_PREFIX,))]
+
+
+def _entries_beside(model: DiffusionModel, prefixes: tuple[str, ...]) -> Iterator[Entry]:
+    """What the model's checkpoint has besides its network below some prefixes, as it is there."""
+    source = model.beside
+    if source is None:
+        return
+    for name, shape in source.shapes.items():
+        if name.startswith(prefixes):
+            yield Entry(name, source.dtype(name), shape, partial(_read, source, name))
+
+
+def _read(source: TensorSource, name: str) -> Tensor:
+    return source.some([name])[name]
 
 
 def _text_place(family: str, part: str) -> TextPlace:

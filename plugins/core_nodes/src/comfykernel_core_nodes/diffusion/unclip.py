@@ -17,6 +17,10 @@ NOISE_LEVELS: Final = 1000
 LARGEST_BETA: Final = 0.999
 # Noise of several pictures merged into one, where a condition does not say.
 USUAL_MERGE: Final = 0.05
+# Where checkpoints keep the scale of image vectors, and the image encoder in the layouts of open_clip or Hugging Face.
+AUGMENTATION_PREFIX: Final = "noise_augmentor."
+VISION_PREFIX: Final = "embedder.model.visual."
+VISION_PREFIXES: Final = (VISION_PREFIX, "embedder.model.vision_model.", "embedder.model.visual_projection.")
 # The noise of a picture is drawn with the run's seed less this.
 SEED_OFFSET: Final = 10
 

@@ -11,6 +11,7 @@ from comfykernel_core_nodes.diffusion.safetensors_stream import Entry, file_part
 from comfykernel_core_nodes.diffusion.saved_layouts import (
     checkpoint_entries,
     layout_metadata,
+    model_entries,
     text_entries,
     text_file,
     weight_entries,
@@ -83,7 +84,7 @@ def model_save(
     extra_pnginfo: ExtraPngInfo = None,
 ) -> None:
     """Save a diffusion model alone."""
-    entries = checkpoint_entries(model, None, None)
+    entries = model_entries(model)
     _save_model(context, model, entries, filename_prefix, _texts(context, prompt, extra_pnginfo))
 
 
