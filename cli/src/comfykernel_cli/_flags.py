@@ -84,6 +84,15 @@ FLAGS: Final = (
         "--cache-ram", "execution.cache_ram_gb", "execution", "Keep outputs while so much memory is free.", "GB",
         bare="0",
     ),
+    Flag("--model-memory", "execution.model_memory_gb", "execution", "Memory that models may take together.", "GB"),
+    Flag(
+        "--lowvram", "execution.model_memory_gb", "execution", "Let models take 2 GiB; larger ones are streamed.",
+        value=2.0,
+    ),
+    Flag(
+        "--novram", "execution.model_memory_gb", "execution", "Keep no models: their blocks come when needed.",
+        value=0.001,
+    ),
     Flag("--reserve-vram", "execution.reserve_memory_gb", "execution", "Memory that models leave free.", "GB"),
     Flag("--disable-metadata", "execution.disable_metadata", "execution", "Save no prompt in files.", value=True),
     Flag("--deterministic", "execution.deterministic", "execution", "Choose repeatable algorithms.", value=True),
@@ -120,8 +129,8 @@ ALSO_SET: Final[dict[str, dict[str, object]]] = {
 
 WITHOUT_EFFECT: Final = """
     --auto-launch --disable-auto-launch --windows-standalone-build --dont-print-server --quick-test-for-ci
-    --enable-manager --disable-manager-ui --enable-manager-legacy-ui --gpu-only --highvram --normalvram --lowvram
-    --novram --disable-smart-memory --use-split-cross-attention --use-quad-cross-attention
+    --enable-manager --disable-manager-ui --enable-manager-legacy-ui --gpu-only --highvram --normalvram
+    --disable-smart-memory --use-split-cross-attention --use-quad-cross-attention
     --use-pytorch-cross-attention --use-sage-attention --use-flash-attention --disable-xformers
     --force-upcast-attention --dont-upcast-attention --force-channels-last --supports-fp8-compute
     --disable-ipex-optimize --cuda-malloc --disable-cuda-malloc --disable-async-offload --force-non-blocking

@@ -229,6 +229,7 @@ class PluginHost:
         """
         if self._packs is None:
             self._packs = self._collect_packs(storage)
+            self.hook.wrap_nodes(packs=[loaded.pack for loaded in self._packs])
         return self._packs
 
     def mark_started(self) -> None:

@@ -22,7 +22,7 @@ else goes on (with ``plugins.strict`` the error is raised).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import pluggy
@@ -72,6 +72,15 @@ def register_nodes(register: RegisterNodes, settings: Settings, storage: Storage
 
     ``register(pack)`` raises NodeDefinitionError when the pack's name is taken. ``storage`` is the one that the nodes
     will see, ``None`` where nodes are listed without being run.
+    """
+
+
+@hookspec
+def wrap_nodes(packs: Sequence[NodePack]) -> None:
+    """All node packs are there. Called in every worker, before it is ready.
+
+    A plugin may put something of its own around the code of nodes, whoever they belong to: it replaces members of
+    ``pack.nodes``. See :func:`comfykernel_sdk.second_attempt.with_second_attempt`.
     """
 
 

@@ -79,6 +79,9 @@ class ExecutionSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True
     """Outputs kept by the ``lru`` policy."""
     cache_ram_gb: Gibibytes = 0.0
     """Memory in GiB that the ``ram`` policy leaves free; 0: 15 % of the machine's."""
+    model_memory_gb: Gibibytes = 0.0
+    """Memory in GiB that models may take together on their device; larger ones are streamed. 0: what is free less the
+    reserve."""
     reserve_memory_gb: Gibibytes = 0.0
     """Memory in GiB that models leave free on their device; 0: what suits its kind."""
     disable_metadata: bool = False

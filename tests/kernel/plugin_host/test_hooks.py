@@ -176,6 +176,45 @@ async def test_on_startup_on_event_and_on_shutdown_hear_of_a_server(install_plug
     assert {info.name: info.state for info in given.plugins()}["listener"] == "started"
 
 
+def test_wrap_nodes_is_called_in_workers_with_the_packs_of_all_plugins(install_plugin: Install, tmp_path: Path) -> None:
+    install_plugin(
+        "one_node_plugin",
+        "comfykernel.nodes",
+        """
+        from comfykernel_sdk.hooks import hookimpl
+        from comfykernel_sdk.nodes import NodePack, Result, node
+
+        @node("OneNode")
+        def one(value: int) -> Result[None]: return Result()
+
+        @hookimpl
+        def register_nodes(register): register(NodePack("one", [one]))
+        """,
+    )
+    install_plugin(
+        "wrapping_plugin",
+        "comfykernel.plugins",
+        """
+        import msgspec
+        from comfykernel_sdk.hooks import hookimpl
+        calls = []
+
+        @hookimpl
+        def wrap_nodes(packs):
+            calls.append([pack.name for pack in packs])
+            for pack in packs:
+                for name, definition in pack.nodes.items():
+                    pack.nodes[name] = msgspec.structs.replace(definition, run=lambda *_, **__: calls)
+        """,
+    )
+    engine = create_engine(settings_in(tmp_path))
+    calls = imported("wrapping_plugin").calls
+    assert calls == [["one"]]
+    assert engine.registry.classes["OneNode"].definition.run(None) is calls
+    with running_server(settings_in(tmp_path)):
+        assert len(calls) == 1, "not in the server"
+
+
 def test_free_memory_model_memory_and_device_status_are_asked_in_a_worker(
     install_plugin: Install, tmp_path: Path
 ) -> None:

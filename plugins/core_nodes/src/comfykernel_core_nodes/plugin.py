@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from comfykernel_sdk.hooks import hookimpl
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from comfykernel_sdk.hooks import RegisterModelFamily, RegisterNodes
+    from comfykernel_sdk.nodes import NodePack
     from comfykernel_sdk.scheduler import DeviceStatus
     from comfykernel_sdk.settings import Settings
 
@@ -23,6 +26,14 @@ def register_nodes(register: RegisterNodes, settings: Settings) -> None:
 
     apply_settings(settings)
     register(core_pack())
+
+
+@hookimpl
+def wrap_nodes(packs: Sequence[NodePack]) -> None:
+    """Where memory is out in a node, of whatever pack, have it freed and the node called once more."""
+    from .nodes.second_attempts import give_second_attempts
+
+    give_second_attempts(packs)
 
 
 @hookimpl(trylast=True)

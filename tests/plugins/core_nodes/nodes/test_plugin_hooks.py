@@ -82,6 +82,14 @@ def test_the_reserve_is_what_models_leave_free(plugin: object) -> None:
     assert default_memory().reserve_bytes() == 2**30
 
 
+def test_models_may_take_so_much_memory(plugin: object) -> None:
+    register(plugin, model_memory_gb=0.5)
+    assert default_memory().limit_bytes() == 2**29
+    register(plugin)
+    assert default_memory().limit_bytes() > 0
+    assert default_memory().policy.model_bytes is None
+
+
 def test_model_memory_and_free_memory(plugin: object, tiny_checkpoint: object) -> None:
     from comfykernel_core_nodes.diffusion.checkpoints import load_vae
 

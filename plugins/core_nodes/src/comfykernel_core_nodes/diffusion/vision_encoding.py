@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from comfykernel_core_nodes.diffusion.clip_vision import (
 )
 from comfykernel_core_nodes.diffusion.errors import CheckpointError, LatentShapeError
 from comfykernel_core_nodes.diffusion.file_kinds import described
-from comfykernel_core_nodes.diffusion.memory import ModelMemory, Part, default_memory
+from comfykernel_core_nodes.diffusion.memory import ModelMemory, Part, default_memory, first_that_fits
 from comfykernel_core_nodes.diffusion.model_header import Header, part_of, transposed
 from comfykernel_core_nodes.diffusion.weight_files import open_weights
 from comfykernel_core_nodes.diffusion.weights import Weights, planned_weights
@@ -81,21 +81,37 @@ class VisionEncoder:
         return ((maps * 255.0).clamp(0, 255).round() / 255.0 - mean) / deviation
 
     def encode(self, images: Tensor, *, crop: bool = True, memory: ModelMemory | None = None) -> VisionEncoding:
-        """Encode images; tensors are float32 on the CPU. See `pixels`."""
-        network = (memory or default_memory()).module(self.weights, Part.VISION)
+        """Encode images; tensors are float32 on the CPU. See `pixels`.
+
+        Where memory is out, images are encoded one by one. Raises `LatentShapeError` and `OutOfMemory`.
+        """
+        memory = memory or default_memory()
+        network = memory.module(self.weights, Part.VISION)
         weight = next(network.parameters())
-        with torch.inference_mode():
-            encoding: VisionEncoding = network(self.pixels(images, crop=crop).to(weight.device, weight.dtype))
-        return VisionEncoding(
-            _kept(encoding.last_hidden_state),
-            _kept(encoding.penultimate_hidden_states),
-            _kept(encoding.image_embeds),
-            tuple(map(_kept, encoding.earlier_hidden_states)),
-        )
+
+        def encoded(size: int) -> VisionEncoding:
+            with torch.inference_mode():
+                parts = [self.pixels(part, crop=crop) for part in images.split(size)]
+                return _joined([network(part.to(weight.device, weight.dtype)) for part in parts])
+
+        count = max(1, images.shape[0])
+        ways = [("it", lambda: encoded(count)), ("images one by one" if count > 1 else "again", lambda: encoded(1))]
+        return first_that_fits(memory, "encoding images", ways)
 
 
-def _kept(tensor: Tensor) -> Tensor:
-    return tensor.float().cpu().clone()
+def _joined(encodings: Sequence[VisionEncoding]) -> VisionEncoding:
+    """The encodings of parts of a batch as one, float32 on the CPU."""
+    earlier = zip(*(encoding.earlier_hidden_states for encoding in encodings), strict=True)
+    return VisionEncoding(
+        _kept([encoding.last_hidden_state for encoding in encodings]),
+        _kept([encoding.penultimate_hidden_states for encoding in encodings]),
+        _kept([encoding.image_embeds for encoding in encodings]),
+        tuple(_kept(states) for states in earlier),
+    )
+
+
+def _kept(parts: Sequence[Tensor]) -> Tensor:
+    return torch.cat([part.float().cpu() for part in parts]).clone()
 
 
 def _fitted(maps: Tensor, side: int, *, crop: bool) -> Tensor:

@@ -37,6 +37,7 @@ def _device_policy(execution: ExecutionSettings, device: str) -> DevicePolicy:
         diffusion=_wish(execution.unet_precision),
         text=_wish(execution.text_encoder_precision),
         codec=_wish(execution.vae_precision),
+        model_bytes=int(execution.model_memory_gb * 2**30) or None,
         reserve_bytes=int(execution.reserve_memory_gb * 2**30) or None,
     )
 
