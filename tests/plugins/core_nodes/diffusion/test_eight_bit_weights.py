@@ -229,3 +229,26 @@ def test_a_network_of_eight_bit_layers_alone_still_tells_its_precision(tmp_path:
     assert next(network.parameters()).dtype == torch.bfloat16
     assert isinstance(network[1], EightBitLinear)
     assert torch.equal(network(torch.ones(1, 4).bfloat16()), torch.ones(1, 4).bfloat16())
+
+
+def test_a_policy_has_models_of_wider_files_held_in_eight_bits(
+    family_checkpoint: Callable[[str], Path], flux_pair: tuple[Path, Path]
+) -> None:
+    policy = DevicePolicy(
+        device="cpu", force="fp32", packed=False, diffusion_storage="fp8_e5m2", text_storage="fp8_e4m3fn"
+    )
+    memory, checkpoint = ModelMemory(policy), load_checkpoint(family_checkpoint("flux"))
+    rounded = stored_as(checkpoint.model, torch.float8_e5m2)
+    assert torch.equal(predicted(checkpoint.model, memory), predicted(rounded, memory_of(precision="fp32")))
+    alone = memory.loaded_bytes()
+    assert alone < 0.3 * checkpoint.model.weights.size_hint(torch.float32)
+    clone = checkpoint.model.with_patches({QKV: AddDifference(torch.ones(768, 256), 0.1)})
+    predicted(clone, memory)
+    assert memory.loaded_bytes() == alone + 768 * 256 * 4
+    assert checkpoint.clip is not None
+    t5 = memory.module(checkpoint.clip.parts["t5xxl"].weights, Part.TEXT)
+    assert held_weight(t5.get_submodule("shared")).dtype == torch.float8_e4m3fn
+    # What has 8 bits already stays as it is, and what is saved stays as in its file.
+    eight = load_diffusion_model(flux_pair[0])
+    assert held_weight(eight.ready(memory).network.get_submodule("img_in")).dtype == FP8
+    assert checkpoint.model.weights.source.dtype(QKV) == torch.float16

@@ -97,6 +97,15 @@ def test_streamed_blocks_are_gone_after_an_error(checkpoint_file: Path, data: Ca
     assert bool(torch.isfinite(output(network, data)).all())
 
 
+def test_a_streamed_network_goes_with_its_weights(checkpoint_file: Path) -> None:
+    memory = memory_of(packed=False, model_bytes=1)
+    model = load_checkpoint(checkpoint_file).model
+    model.ready(memory)
+    assert memory.loaded_bytes() > 0
+    del model
+    assert memory.loaded_bytes() == 0
+
+
 def test_a_tensor_of_another_shape_is_an_error_of_its_file() -> None:
     source = TensorSource(lambda: {"weight": torch.zeros(3, 2)}, {"weight": (3, 2)})
     weights = Weights(lambda: nn.Linear(2, 2, bias=False), source, "wrong.safetensors")

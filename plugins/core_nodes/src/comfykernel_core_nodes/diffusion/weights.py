@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Final, Generic, Protocol, TypeVar, cast
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,7 @@ class TensorSource:
         self._read_scales = scales
         self._read_some = read_some
         self._dtype_of = dtype_of
+        self._rounded = WeakValueDictionary[torch.dtype, TensorSource]()
         self.eight_bit = frozenset(eight_bit)
         """names of the tensors that are read as 8-bit floating-point numbers"""
         self.shapes = shapes
@@ -69,12 +71,14 @@ class TensorSource:
             return self._read()
 
     def rounded(self, dtype: torch.dtype) -> TensorSource:
-        """The same tensors with the precision of a smaller floating-point type, of which they are."""
+        """The same tensors, of a smaller floating-point type; the same source as long as somebody holds it."""
+        if (known := self._rounded.get(dtype)) is not None:
+            return known
 
         def stored(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: each.to(dtype) if each.is_floating_point() else each for name, each in tensors.items()}
 
-        return TensorSource(
+        rounded = TensorSource(
             lambda: stored(self._read()),
             self.shapes,
             self._read_scales,
@@ -82,6 +86,8 @@ class TensorSource:
             lambda _name: dtype,
             self.shapes if is_eight_bit(dtype) else (),
         )
+        self._rounded[dtype] = rounded
+        return rounded
 
     def dtype(self, name: str) -> torch.dtype:
         """The precision in which a tensor would be saved: that of its file, half for 8-bit weights with a factor."""
@@ -127,6 +133,12 @@ class Weights(Generic[M_co]):
         for name, patch in patches.items():
             merged[name] = (*merged.get(name, ()), patch)
         return replace(self, patches=merged)
+
+    def held_as(self, storage: torch.dtype | None) -> Weights[M_co]:
+        """A copy, rounded to an 8-bit type where one is given and the file has none already."""
+        if storage is None or self.source.eight_bit:
+            return replace(self)
+        return replace(self, source=self.source.rounded(storage))
 
     @cached_property
     def eight_bit(self) -> frozenset[str]:

@@ -36,11 +36,13 @@ ELEMENTS_PER_PLACE: Final = 10_000
 class _Loaded:
     weights: weakref.ref[Weights[nn.Module]]
     """nobody can ask for the module again when its weights are gone"""
-    module: nn.Module
+    recipe: Weights[nn.Module]
+    """the weights as they are held: a copy, which keeps nobody from letting go of the weights"""
     where: Placement
     size: int
     """bytes on the device when nothing is shared"""
     is_streamed: bool
+    module: nn.Module
 
 
 class ModelMemory:
@@ -117,15 +119,16 @@ class ModelMemory:
         return max(1, self.free_bytes() // max(1, needed))
 
     def _load(self, weights: Weights[nn.Module], part: Part) -> _Loaded:
+        asked, weights = weakref.ref(weights), weights.held_as(self.policy.storage(part))
         where = self._placement(weights, part)
         size = weights.size_hint(where.dtype, widened=where.packed)
         # What stands elsewhere takes no room here.
         limit = self._room_for(size) if where.device == self.device else size
         if size <= limit:
             module = placed(weights, where, self._relative(weights, where))
-            return _Loaded(weakref.ref(weights), module, where, size, is_streamed=False)
+            return _Loaded(asked, weights, where, size, is_streamed=False, module=module)
         module, taken = streamed(weights, Placement(where.device, where.dtype), limit)
-        return _Loaded(weakref.ref(weights), module, where, taken, is_streamed=True)
+        return _Loaded(asked, weights, where, taken, is_streamed=True, module=module)
 
     def _placement(self, weights: Weights[nn.Module], part: Part) -> Placement:
         """Where a module goes; 8-bit weights are packed where there is room for it beside all that is loaded.
@@ -149,9 +152,8 @@ class ModelMemory:
     def _relative(self, weights: Weights[nn.Module], where: Placement) -> Relative | None:
         """A loaded module that this one can share tensors with."""
         for loaded in reversed(self._loaded.values()):
-            known = loaded.weights()
-            if known is not None and known.source is weights.source and loaded.where == where:
-                return None if loaded.is_streamed else Relative(known, loaded.module)
+            if loaded.recipe.source is weights.source and loaded.where == where:
+                return None if loaded.is_streamed else Relative(loaded.recipe, loaded.module)
         return None
 
     def _room_for(self, needed: int) -> int:
@@ -168,12 +170,12 @@ class ModelMemory:
         loaded = self._loaded[key]
         held = weakref.ref(loaded.module)
         del self._loaded[key]
-        weights, where, size, is_streamed = loaded.weights, loaded.where, loaded.size, loaded.is_streamed
+        kept = loaded.weights, loaded.recipe, loaded.where, loaded.size, loaded.is_streamed
         del loaded
         if held() is not None:
             gc.collect()
         if (module := held()) is not None:
-            self._loaded[key] = _Loaded(weights, module, where, size, is_streamed)
+            self._loaded[key] = _Loaded(*kept, module)
             self._loaded.move_to_end(key, last=False)
 
     def _drop_orphans(self) -> None:

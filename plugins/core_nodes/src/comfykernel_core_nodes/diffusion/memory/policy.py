@@ -9,11 +9,16 @@ from typing import Final, Literal
 import torch
 
 Precision = Literal["fp32", "fp16", "bf16"]
+Storage = Literal["fp8_e4m3fn", "fp8_e5m2"]
 
 _DTYPES: Final[dict[Precision, torch.dtype]] = {
     "fp32": torch.float32,
     "fp16": torch.float16,
     "bf16": torch.bfloat16,
+}
+STORAGE_TYPES: Final[dict[Storage, torch.dtype]] = {
+    "fp8_e4m3fn": torch.float8_e4m3fn,
+    "fp8_e5m2": torch.float8_e5m2,
 }
 
 
@@ -54,6 +59,8 @@ class DevicePolicy:
     all parts, the diffusion model, the text model and the codec. `model_bytes` limits what stays loaded; without it,
     models may take what the device has free, less `reserve_bytes`. `packed` lets a CPU keep convolutions and linear
     layers in the order in which it computes with them. `cpu_bf16` tells whether bfloat16 is the default on the CPU.
+    The storages have the weights of diffusion models and text models rounded to 8 bits and held so, whatever their file
+    has; 8-bit files stay as they are.
     """
 
     device: str = "auto"
@@ -61,6 +68,8 @@ class DevicePolicy:
     diffusion: Precision | None = None
     text: Precision | None = None
     codec: Precision | None = None
+    diffusion_storage: Storage | None = None
+    text_storage: Storage | None = None
     model_bytes: int | None = None
     reserve_bytes: int | None = None
     packed: bool = True
@@ -93,6 +102,12 @@ class DevicePolicy:
         if part in FULL_RANGE:
             return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
         return torch.float16
+
+    def storage(self, part: Part) -> torch.dtype | None:
+        """The 8-bit type that weights of a part are rounded to; None: they stay as they are."""
+        wishes = {Part.DIFFUSION: self.diffusion_storage, Part.TEXT: self.text_storage}
+        wish = wishes.get(part)
+        return None if wish is None else STORAGE_TYPES[wish]
 
     def packs(self, part: Part, device: torch.device) -> bool:
         """Whether a part's layers are packed: where they run many times, on a CPU."""
