@@ -10,7 +10,7 @@ from typing import Final
 from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.conditioning import Conditioning
-from comfykernel_core_nodes.diffusion.errors import CheckpointError
+from comfykernel_core_nodes.diffusion.errors import CheckpointError, PromptError
 from comfykernel_core_nodes.diffusion.memory import ModelMemory, Part, default_memory
 from comfykernel_core_nodes.diffusion.prompt_readers import ClipReader, T5Reader
 from comfykernel_core_nodes.diffusion.weight_files import open_weights
@@ -162,5 +162,7 @@ def read_rows(path: Path | None) -> dict[str, Tensor] | None:
 
 
 def first_of(encodings: Mapping[str, TextEncoding]) -> TextEncoding:
-    """What a single text model gives."""
+    """What a single text model gives; raises `PromptError` when it had nothing to read."""
+    if not encodings:
+        raise PromptError("No text model of the CLIP was given tokens.", "Write a text, or let empty texts be padded.")
     return next(iter(encodings.values()))

@@ -11,6 +11,7 @@ from comfykernel_core_nodes.nodes.declare import extra_node
 from comfykernel_core_nodes.nodes.errors import reported
 from comfykernel_core_nodes.nodes.sampling.widgets import amount
 from comfykernel_core_nodes.nodes.sockets import Model
+from comfykernel_sdk.errors import BadInput
 from comfykernel_sdk.sockets import Choice, Float, Toggle
 
 CATEGORY = "advanced/model"
@@ -38,7 +39,14 @@ def model_sampling_continuous_edm(
     """Sample over levels without steps between two bounds."""
     with reported():
         changed = model.with_sampling(choices.continuous_sampling(sampling, smallest=sigma_min, largest=sigma_max))
-    return replace(changed, latent_format=SDXL_PLAYGROUND) if sampling == "edm_playground_v2.5" else changed
+    if sampling != "edm_playground_v2.5":
+        return changed
+    if model.latent_format.channels != SDXL_PLAYGROUND.channels:
+        raise BadInput(
+            f"The model has latents of {model.latent_format.channels} channels; those of Playground v2.5 have 4.",
+            hint="Take edm_playground_v2.5 for that model alone.",
+        )
+    return replace(changed, latent_format=SDXL_PLAYGROUND)
 
 
 @_node("ModelSamplingContinuousV", category=CATEGORY, display_name="ModelSamplingContinuousV")

@@ -20,6 +20,7 @@ from comfykernel_core_nodes.nodes.sampling.widgets import (
     SamplerValue,
     amount,
 )
+from comfykernel_sdk.errors import BadInput
 from comfykernel_sdk.sockets import Choice, Float, Int, Toggle
 
 CATEGORY = "sampling/custom_sampling/samplers"
@@ -66,6 +67,8 @@ def sampler_dpmpp_sde(
     eta: Eta, s_noise: NoiseAmount, r: Annotated[float, amount(0.5)], noise_device: NoiseDevice
 ) -> SamplerValue:
     """The stochastic DPM-Solver++ with a step in between; noise is the same on every device."""
+    if r <= 0:
+        raise BadInput("r is 0: there is no step in between.", hint="0.5 lies in the middle and is usual.")
     return find_sampler("dpmpp_sde", eta=eta, s_noise=s_noise, r=r)
 
 
