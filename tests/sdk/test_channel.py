@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import struct
-import threading
 
 import msgspec
 import pytest
@@ -53,32 +51,10 @@ async def test_messages_of_the_worker_arrive_as_they_were() -> None:
 
 
 def test_messages_to_the_worker_arrive_as_they_were() -> None:
-    ours, theirs = socket.socketpair()
-    server = channel.BlockingChannel(ours, channel.worker_decoder())
-    worker = channel.BlockingChannel(theirs, channel.server_decoder())
-    for message in TO_WORKER:
-        server.send(message)
-    assert [worker.receive() for _ in TO_WORKER] == TO_WORKER
-    server.close()
-    with pytest.raises(EOFError):
-        worker.receive()
-    worker.close()
-
-
-def test_several_threads_may_send() -> None:
-    ours, theirs = socket.socketpair()
-    one = channel.BlockingChannel(ours, channel.worker_decoder())
-    other = channel.BlockingChannel(theirs, channel.server_decoder())
-    messages = [channel.Interrupt("x" * size) for size in range(0, 20_000, 100)]
-    threads = [threading.Thread(target=one.send, args=(message,)) for message in messages]
-    for thread in threads:
-        thread.start()
-    found = [other.receive() for _ in messages]
-    for thread in threads:
-        thread.join()
-    assert sorted(len(m.prompt_id) for m in found if isinstance(m, channel.Interrupt)) == list(range(0, 20_000, 100))
-    one.close()
-    other.close()
+    decoder = channel.server_decoder()
+    frames = [channel.encode_frame(message) for message in TO_WORKER]
+    assert [channel.LENGTH.unpack(frame[:4]) for frame in frames] == [(len(frame) - 4,) for frame in frames]
+    assert [decoder.decode(frame[4:]) for frame in frames] == TO_WORKER
 
 
 async def test_a_frame_that_is_too_long_is_refused() -> None:

@@ -7,10 +7,8 @@ store. Both sides hold one end of a socket pair; when one side dies the other re
 from __future__ import annotations
 
 import asyncio
-import socket
 import struct
-import threading
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -87,7 +85,9 @@ class Memory(msgspec.Struct, frozen=True, tag_field="type", tag="memory"):
 ToWorker: TypeAlias = Assignment | Interrupt | Validate | Free | Shutdown
 FromWorker: TypeAlias = Ready | Said | Ended | Validated | Memory
 
-_LENGTH = struct.Struct(">I")
+LENGTH: Final = struct.Struct(">I")
+"""Of the message that follows, in bytes."""
+
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -95,7 +95,7 @@ def encode_frame(message: ToWorker | FromWorker) -> bytes:
     """A whole frame, ready to be sent."""
     buffer = bytearray(4)
     _encoder.encode_into(message, buffer, 4)
-    _LENGTH.pack_into(buffer, 0, len(buffer) - 4)
+    LENGTH.pack_into(buffer, 0, len(buffer) - 4)
     return bytes(buffer)
 
 
@@ -117,54 +117,9 @@ async def read_frame(reader: asyncio.StreamReader, decoder: msgspec.msgpack.Deco
         msgspec.MsgspecError: what came is no message.
     """
     try:
-        (size,) = _LENGTH.unpack(await reader.readexactly(4))
+        (size,) = LENGTH.unpack(await reader.readexactly(4))
         if size > MAX_FRAME:
             raise msgspec.DecodeError(f"a frame of {size} bytes")
         return decoder.decode(await reader.readexactly(size))
     except (asyncio.IncompleteReadError, ConnectionError) as error:
         raise EOFError("the other side closed the channel") from error
-
-
-class BlockingChannel(Generic[T]):
-    """One end of the channel for code without an event loop. ``send`` may be called from any thread."""
-
-    def __init__(self, sock: socket.socket, decoder: msgspec.msgpack.Decoder[T]) -> None:
-        self._socket = sock
-        self._decoder = decoder
-        self._lock = threading.Lock()
-
-    def send(self, message: ToWorker | FromWorker) -> None:
-        """Send a message; waits while the other side does not read.
-
-        Raises:
-            OSError: the other side is gone.
-        """
-        frame = encode_frame(message)
-        with self._lock:
-            self._socket.sendall(frame)
-
-    def receive(self) -> T:
-        """Wait for the next message.
-
-        Raises:
-            EOFError: the other side is gone.
-        """
-        (size,) = _LENGTH.unpack(self._read(4))
-        return self._decoder.decode(self._read(size))
-
-    def close(self) -> None:
-        """Close this end."""
-        self._socket.close()
-
-    def _read(self, size: int) -> bytearray:
-        data = bytearray(size)
-        view, done = memoryview(data), 0
-        while done < size:
-            try:
-                count = self._socket.recv_into(view[done:])
-            except ConnectionError as error:
-                raise EOFError("the other side closed the channel") from error
-            if not count:
-                raise EOFError("the other side closed the channel")
-            done += count
-        return data

@@ -13,8 +13,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from comfykernel_scheduler_local.blocking_channel import BlockingChannel
 from comfykernel_sdk.channel import (
-    BlockingChannel,
     Ended,
     Free,
     FromWorker,

@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 
+from comfykernel_scheduler_local.blocking_channel import BlockingChannel
 from comfykernel_sdk import channel
 from comfykernel_sdk.events import ExecutionInterrupted, NodeStarted
 from comfykernel_sdk.graph import Graph
@@ -60,7 +61,7 @@ class Worker:
 
     def __init__(self, process: subprocess.Popen[str], sock: socket.socket) -> None:
         self.process = process
-        self.channel = channel.BlockingChannel(sock, channel.worker_decoder())
+        self.channel = BlockingChannel(sock, channel.worker_decoder())
         self.heard: list[channel.FromWorker] = []
 
     def until(self, kind: type[M], event: type | None = None) -> M:

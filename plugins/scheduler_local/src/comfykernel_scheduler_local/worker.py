@@ -33,6 +33,7 @@ from comfykernel_sdk.jobs import Outcome
 from comfykernel_sdk.scheduler import Assignment
 from comfykernel_sdk.settings import Settings
 
+from .blocking_channel import BlockingChannel
 from .devices import unknown_device
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class Worker:
     """The process: reads commands, runs prompts, tells what happens."""
 
     def __init__(self, sock: socket.socket, settings: Settings, device: str) -> None:
-        self._channel = channel.BlockingChannel(sock, channel.server_decoder())
+        self._channel = BlockingChannel(sock, channel.server_decoder())
         self._sender = Sender(sock)
         self._settings = settings
         self._device = device
