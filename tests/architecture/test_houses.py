@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 DISTRIBUTIONS = [ROOT / "sdk", ROOT / "kernel", ROOT / "cli", *PLUGINS, ROOT / "examples/hello_pack"]
 HEAVY = {"torch", "numpy", "litestar", "uvicorn", "PIL", "safetensors", "yaml"}
-KERNEL_LINES = 5350
+KERNEL_LINES = 5000
 """Of sdk and kernel together, protocols of model families included, without the kit for tests of plugins."""
 NO_CODE = (
     tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER,
