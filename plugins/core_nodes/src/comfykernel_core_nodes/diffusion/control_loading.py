@@ -110,7 +110,10 @@ def _unet(header: Header) -> ControlNet | None:
 
 
 def _flux(header: Header) -> ControlNet | None:
-    if "controlnet_x_embedder.weight" in header and "transformer_blocks.0.attn.norm_added_q.weight" in header:
+    tensors: dict[str, str | Made]
+    if "controlnet_blocks.0.linear.weight" in header:
+        tensors = {_mistoline_name(name): full for name, full in header.names.items()}
+    elif "controlnet_x_embedder.weight" in header and "transformer_blocks.0.attn.norm_added_q.weight" in header:
         tensors = flux_tensors(header)
     elif "double_blocks.0.img_attn.norm.key_norm.scale" in header and "controlnet_blocks.0.weight" in header:
         tensors = dict(header.names)
@@ -123,6 +126,13 @@ def _flux(header: Header) -> ControlNet | None:
     return _control(plan, FluxCaller(), hint, config.kinds)
 
 
+def _mistoline_name(name: str) -> str:
+    """A tensor of MistoLine for Flux by our name: its ways out are a layer and an activation."""
+    name = name.replace("single_controlnet_blocks.", "controlnet_single_blocks.")
+    name = re.sub(r"^(controlnet_(?:single_)?blocks\.\d+)\.linear\.", r"\1.0.", name)
+    return name.replace("input_cond_block.encoder.", "input_hint_block.")
+
+
 def _sd3(header: Header) -> ControlNet | None:
     if "transformer_blocks.0.attn.add_q_proj.weight" not in header or "pos_embed_input.proj.weight" not in header:
         return None
@@ -133,18 +143,26 @@ def _sd3(header: Header) -> ControlNet | None:
 
 
 def _sd35(header: Header) -> ControlNet | None:
-    if "transformer_blocks.0.adaLN_modulation.1.bias" not in header:
-        return None
     tensors: dict[str, str | Made] = {}
-    for name, full in header.names.items():
-        module, _, ending = name.rpartition(".")
-        slot = None if re.match(r"transformer_blocks\.", name) else sd3_slot(module)
-        tensors[name if slot is None else f"{slot.module}.{ending}"] = full
-    kind = round(float(header.tensor("control_type"))) if tensors.pop("control_type", None) else 0
+    if "transformer_blocks.0.adaLN_modulation.1.bias" in header:
+        for name, full in header.names.items():
+            module, _, ending = name.rpartition(".")
+            slot = None if re.match(r"transformer_blocks\.", name) else sd3_slot(module)
+            tensors[name if slot is None else f"{slot.module}.{ending}"] = full
+        kind = round(float(header.tensor("control_type"))) if tensors.pop("control_type", None) else 0
+        picture = STREAM_KINDS.get(kind, "")
+    elif "transformer_blocks.0.attn.to_q.weight" in header and "pos_embed_input.proj.weight" in header:
+        found = sd3_tensors(header)
+        tensors = {
+            re.sub(r"^joint_blocks(\.\d+)\.x_block", r"transformer_blocks\1", name): found[name] for name in found
+        }
+        # In the layout of diffusers no tensor tells what the hint is.
+        picture = next((word for word in STREAM_KINDS.values() if word in header.file.path.stem.lower()), "")
+    else:
+        return None
     config = control_stream_config_from(_shapes(header, tensors))
     plan = NetworkPlan(header, partial(ControlStream, config), tensors)
-    hint = LatentHint(latent_formats.SD3, picture=STREAM_KINDS.get(kind, ""))
-    return _control(plan, StreamCaller(), hint)
+    return _control(plan, StreamCaller(), LatentHint(latent_formats.SD3, picture=picture))
 
 
 def _adapter(header: Header) -> ControlNet | None:

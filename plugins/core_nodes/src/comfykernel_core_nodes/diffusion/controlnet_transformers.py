@@ -38,9 +38,10 @@ FLUX_DOUBLE_BLOCKS = 19
 FLUX_SINGLE_BLOCKS = 38
 # The middle of computed positions.
 POSITION_CENTRE = 7.5
-# Channels of the convolutions that a hint of pixels passes (XLabs), and which of them halve its sides.
-XLABS_CHANNELS = 16
-XLABS_STRIDES = (1, 1, 2, 1, 2, 1, 2)
+# The convolutions that a hint of pixels passes: their channels, and the kernel and stride of each.
+HINT_CHANNELS = 16
+XLABS_LAYERS = ((3, 1), (3, 1), (3, 2), (3, 1), (3, 2), (3, 1), (3, 2), (3, 1))
+MISTOLINE_LAYERS = ((3, 1), (1, 1), (3, 1), (3, 2), (3, 1), (3, 2), (3, 1), (3, 2), (1, 1), (3, 1))
 
 
 class ControlMMDiT(MMDiTBase):
@@ -144,27 +145,31 @@ def _sinusoids(places: Tensor, width: int) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class ControlFluxConfig:
-    """Shape of a control network for Flux; `pixels`: its hint is a picture, otherwise a latent."""
+    """Shape of a control network for Flux.
+
+    `pixels`: its hint is a picture, otherwise a latent. `activated`: its ways out end in a SiLU.
+    """
 
     flux: FluxConfig
     hint_channels: int = 16
     pixels: bool = False
+    activated: bool = False
     kinds: int = 0
 
 
 class ControlFlux(FluxBase):
-    """Residuals for Flux from a picture (XLabs) or from the latent of one (InstantX and others)."""
+    """Residuals for Flux from a picture (XLabs, MistoLine) or from the latent of one (InstantX and others)."""
 
     def __init__(self, config: ControlFluxConfig) -> None:
         super().__init__(config.flux)
         self.pixels = config.pixels
         width = config.flux.width
         if config.pixels:
-            self.input_hint_block = nn.Sequential(*_hint_layers())
+            self.input_hint_block = nn.Sequential(*_hint_layers(MISTOLINE_LAYERS if config.activated else XLABS_LAYERS))
         self.pos_embed_input = nn.Linear(config.hint_channels * PATCH * PATCH, width)
-        self.controlnet_blocks = nn.ModuleList(nn.Linear(width, width) for _ in self.double_blocks)
+        self.controlnet_blocks = nn.ModuleList(_way_out(config) for _ in self.double_blocks)
         if len(self.single_blocks):
-            self.controlnet_single_blocks = nn.ModuleList(nn.Linear(width, width) for _ in self.single_blocks)
+            self.controlnet_single_blocks = nn.ModuleList(_way_out(config) for _ in self.single_blocks)
         if config.kinds:
             self.controlnet_mode_embedder = nn.Embedding(config.kinds, width)
 
@@ -207,19 +212,25 @@ class ControlFlux(FluxBase):
         return patch_tokens(padded_to_multiple(hint, PATCH))[0]
 
     def _spread(self, outputs: Sequence[Tensor | None], blocks: int) -> list[Tensor | None]:
-        """One residual for each block of the main network: in turn (XLabs), or each for several in a row."""
+        """One residual for each block of the main network: in turn (hints of pixels), or each for several in a row."""
         each = math.ceil(blocks / len(outputs))
         if self.pixels:
             return (list(outputs) * each)[:blocks]
         return [output for output in outputs for _ in range(each)][:blocks]
 
 
-def _hint_layers() -> list[nn.Module]:
+def _way_out(config: ControlFluxConfig) -> nn.Module:
+    linear = nn.Linear(config.flux.width, config.flux.width)
+    return nn.Sequential(linear, nn.SiLU()) if config.activated else linear
+
+
+def _hint_layers(kernels: Sequence[tuple[int, int]]) -> list[nn.Module]:
+    """Convolutions with a SiLU between them."""
     layers: list[nn.Module] = []
-    for number, stride in enumerate(XLABS_STRIDES):
-        channels = 3 if number == 0 else XLABS_CHANNELS
-        layers += [nn.Conv2d(channels, XLABS_CHANNELS, 3, padding=1, stride=stride), nn.SiLU()]
-    return [*layers, nn.Conv2d(XLABS_CHANNELS, XLABS_CHANNELS, 3, padding=1)]
+    for number, (side, stride) in enumerate(kernels):
+        channels = HINT_CHANNELS if number else 3
+        layers += [nn.Conv2d(channels, HINT_CHANNELS, side, padding=side // 2, stride=stride), nn.SiLU()]
+    return layers[:-1]
 
 
 def control_mmdit_config_from(shapes: Mapping[str, tuple[int, ...]]) -> tuple[MMDiTConfig, int]:
@@ -248,5 +259,6 @@ def control_flux_config_from(shapes: Mapping[str, tuple[int, ...]]) -> ControlFl
         flux_config_from(shapes),
         hint_channels=shapes["pos_embed_input.weight"][1] // PATCH**2,
         pixels="input_hint_block.0.weight" in shapes,
+        activated="controlnet_blocks.0.0.weight" in shapes,
         kinds=shapes.get("controlnet_mode_embedder.weight", (0,))[0],
     )
