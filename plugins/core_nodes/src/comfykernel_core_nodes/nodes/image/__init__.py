@@ -19,6 +19,7 @@ from . import (
     quantization,
     resize_modes,
     save,
+    shaders,
     sizes,
     stitching,
     transform,
@@ -44,4 +45,5 @@ MODULES = (
     histograms,
     painting,
     datasets,
+    shaders,
 )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Annotated, Final, TypeAlias
 
 import torch
 from torch import Tensor
 
 from comfykernel_core_nodes.nodes.declare import extra_node
-from comfykernel_sdk.errors import BadInput
+from comfykernel_core_nodes.nodes.image.curves import curve_points, no_curve
 from comfykernel_sdk.json_types import Json
 from comfykernel_sdk.nodes import Result
 from comfykernel_sdk.sockets import Image, Out, Socket
@@ -62,20 +61,6 @@ def curve_editor(
     Raises:
         BadInput: it has no points, or they do not go from left to right.
     """
-    points = curve.get("points") if isinstance(curve, Mapping) else None
-    if not isinstance(points, list) or not points or not all(_is_point(point) for point in points):
-        raise _no_curve(curve)
-    if any(before[0] >= after[0] for before, after in pairwise(points)):
-        raise _no_curve(curve)
+    if not isinstance(curve, Mapping) or [x for x, _ in curve_points(curve)] != [float(x) for x, _ in curve["points"]]:
+        raise no_curve(curve)
     return Result(curve, ui={"histogram": [histogram]} if histogram is not None else None)
-
-
-def _is_point(point: object) -> bool:
-    return isinstance(point, (list, tuple)) and len(point) == 2 and all(isinstance(p, (int, float)) for p in point)
-
-
-def _no_curve(curve: object) -> BadInput:
-    return BadInput(
-        f"{str(curve)[:200]} is no curve.", type="invalid_curve",
-        hint="A curve has the member points: pairs [x, y] of 0 to 1, from left to right.",
-    )  # fmt: skip
