@@ -46,5 +46,5 @@ class Mended:
                 if told is None:
                     raise
                 if not left:
-                    raise told from error
+                    raise told.with_traceback(error.__traceback__) from error
         raise AssertionError("a node has at least one attempt")

@@ -176,7 +176,9 @@ async def test_on_startup_on_event_and_on_shutdown_hear_of_a_server(install_plug
     assert {info.name: info.state for info in given.plugins()}["listener"] == "started"
 
 
-def test_wrap_nodes_is_called_in_workers_with_the_packs_of_all_plugins(install_plugin: Install, tmp_path: Path) -> None:
+async def test_wrap_nodes_is_called_in_workers_with_the_packs_of_all_plugins(
+    install_plugin: Install, tmp_path: Path
+) -> None:
     install_plugin(
         "one_node_plugin",
         "comfykernel.nodes",
@@ -211,7 +213,7 @@ def test_wrap_nodes_is_called_in_workers_with_the_packs_of_all_plugins(install_p
     calls = imported("wrapping_plugin").calls
     assert calls == [["one"]]
     assert engine.registry.classes["OneNode"].definition.run(None) is calls
-    with running_server(settings_in(tmp_path)):
+    async with running_server(settings_in(tmp_path)):
         assert len(calls) == 1, "not in the server"
 
 

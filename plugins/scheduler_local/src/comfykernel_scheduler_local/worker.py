@@ -57,6 +57,11 @@ EVENTS_AT_ONCE: Final = 200
 LINGER_S: Final = 0.001
 """How long the first event waits for others: quick nodes then wake the sender once for dozens of events."""
 
+MEMORY_S: Final = 1.0
+"""Seconds between two looks at the device's memory."""
+MEMORY_CHANGE: Final = 16 * 2**20
+"""Bytes by which it has to change to be told."""
+
 
 class Sender:
     """Sends messages and events from a thread of its own, in order; what piles up meanwhile is sent together."""
@@ -128,6 +133,7 @@ class Worker:
         self._settings = settings
         self._device = device
         self._engine: Engine | None = None
+        self._memory = channel.Memory(unknown_device(device))
         self._accepted: set[str] = set()
         self._validators = ThreadPoolExecutor(1, thread_name_prefix="validators")
 
@@ -140,15 +146,27 @@ class Worker:
         engine = self._engine = create_engine(self._settings)
         gc.collect()
         gc.freeze()
-        self._sender.send(channel.Ready(engine.catalog, self._status(engine), torch_version()))
+        self._memory = channel.Memory(self._status(engine))
+        self._sender.send(channel.Ready(engine.catalog, self._memory.device, torch_version()))
+        if self._memory.device.type != "cpu":
+            threading.Thread(target=self._follow_memory, args=(engine,), name="device-memory", daemon=True).start()
         while True:
             message = await inbox.get()
             if isinstance(message, Assignment):
                 await self._run_prompt(engine, message)
             else:
                 engine.free(unload_models=message.unload_models, free_memory=message.free_memory)
-            memory = channel.Memory(self._status(engine), engine.cache_bytes(), engine.model_bytes())
-            self._sender.send(memory)
+            self._memory = channel.Memory(self._status(engine), engine.cache_bytes(), engine.model_bytes())
+            self._sender.send(self._memory)
+
+    def _follow_memory(self, engine: Engine) -> None:
+        """Tell how much memory the device has free, whoever takes it; on the CPU the server sees that by itself."""
+        while True:
+            time.sleep(MEMORY_S)
+            known, now = self._memory, self._status(engine)
+            if abs(now.vram_free - known.device.vram_free) >= MEMORY_CHANGE:
+                self._memory = msgspec.structs.replace(known, device=now)
+                self._sender.send(self._memory)
 
     async def _run_prompt(self, engine: Engine, assignment: Assignment) -> None:
         send = self._sender.send

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Annotated
 
@@ -76,6 +77,8 @@ def test_what_fails_twice_is_an_error_with_its_type_and_a_hint(error: Exception)
     assert raised.value.type == "out_of_memory"
     assert "smaller" in raised.value.hint
     assert raised.value.__cause__ is error
+    assert traceback.extract_tb(raised.value.__traceback__)[-1].name == "__call__", "where the node itself failed"
+    assert traceback.extract_tb(raised.value.__traceback__)[-1].filename == __file__
     assert len(work.loaded) == 2
 
 
