@@ -36,6 +36,11 @@ def _precision(name: str, key: str, value: str) -> Flag:
     return Flag(name, f"execution.{key}", "execution", f"Run {what.get(key, 'text encoders')} in {value}.", value=value)
 
 
+def _storage(name: str, key: str, value: str) -> Flag:
+    what = "the diffusion model" if key == "unet_storage" else "text encoders"
+    return Flag(name, f"execution.{key}", "execution", f"Hold weights of {what} in 8 bits.", value=value)
+
+
 FLAGS: Final = (
     _path("--base-directory", "base", "Folder that holds models, input, output, temp and user."),
     _path("--input-directory", "input", "Folder of input files."),
@@ -77,6 +82,10 @@ FLAGS: Final = (
     _precision("--fp32-text-enc", "text_encoder_precision", "fp32"),
     _precision("--bf16-text-enc", "text_encoder_precision", "bf16"),
     _precision("--fp16-text-enc", "text_encoder_precision", "fp16"),
+    _storage("--fp8_e4m3fn-unet", "unet_storage", "fp8_e4m3fn"),
+    _storage("--fp8_e5m2-unet", "unet_storage", "fp8_e5m2"),
+    _storage("--fp8_e4m3fn-text-enc", "text_encoder_storage", "fp8_e4m3fn"),
+    _storage("--fp8_e5m2-text-enc", "text_encoder_storage", "fp8_e5m2"),
     Flag("--cache-classic", "execution.cache", "execution", "Keep outputs of the last prompt.", value="classic"),
     Flag("--cache-lru", "execution.cache_size", "execution", "Keep the last N outputs.", "N"),
     Flag("--cache-none", "execution.cache", "execution", "Keep no outputs.", value="none"),
@@ -134,9 +143,8 @@ WITHOUT_EFFECT: Final = """
     --use-pytorch-cross-attention --use-sage-attention --use-flash-attention --disable-xformers
     --force-upcast-attention --dont-upcast-attention --force-channels-last --supports-fp8-compute
     --disable-ipex-optimize --cuda-malloc --disable-cuda-malloc --disable-async-offload --force-non-blocking
-    --disable-pinned-memory --mmap-torch-files --disable-mmap --cpu-vae --fp64-unet --fp8_e4m3fn-unet
-    --fp8_e5m2-unet --fp8_e8m0fnu-unet --fp8_e4m3fn-text-enc --fp8_e5m2-text-enc
-    --disable-api-nodes --enable-compress-response-body --disable-assets-autoscan
+    --disable-pinned-memory --mmap-torch-files --disable-mmap --cpu-vae --fp64-unet
+    --fp8_e8m0fnu-unet --disable-api-nodes --enable-compress-response-body --disable-assets-autoscan
 """.split()
 """Flags that launchers of ComfyUI pass: accepted, and named in the log."""
 

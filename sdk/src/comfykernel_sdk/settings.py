@@ -71,6 +71,9 @@ class ExecutionSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True
     unet_precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
     vae_precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
     text_encoder_precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    unet_storage: Literal["file", "fp8_e4m3fn", "fp8_e5m2"] = "file"
+    """What weights are rounded to and held in."""
+    text_encoder_storage: Literal["file", "fp8_e4m3fn", "fp8_e5m2"] = "file"
     preview_method: Literal["none", "auto", "latent2rgb", "taesd"] = "none"
     preview_size: Positive = 512
     """Longest side of a preview, in pixels."""

@@ -62,6 +62,15 @@ def test_register_nodes_applies_the_settings(plugin: object) -> None:
     }
 
 
+def test_register_nodes_applies_the_storage_of_weights(plugin: object) -> None:
+    register(plugin)
+    assert {default_memory().policy.storage(part) for part in Part} == {None}
+    register(plugin, unet_storage="fp8_e5m2", text_encoder_storage="fp8_e4m3fn")
+    policy = default_memory().policy
+    stored = {part: policy.storage(part) for part in Part if policy.storage(part) is not None}
+    assert stored == {Part.DIFFUSION: torch.float8_e5m2, Part.TEXT: torch.float8_e4m3fn}
+
+
 def test_the_worker_runs_on_its_own_device(plugin: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(worker_process.DEVICE_VARIABLE, "cpu")
     plugin.register_nodes(lambda pack: None, Settings())

@@ -37,6 +37,8 @@ def _device_policy(execution: ExecutionSettings, device: str) -> DevicePolicy:
         diffusion=_wish(execution.unet_precision),
         text=_wish(execution.text_encoder_precision),
         codec=_wish(execution.vae_precision),
+        diffusion_storage=None if execution.unet_storage == "file" else execution.unet_storage,
+        text_storage=None if execution.text_encoder_storage == "file" else execution.text_encoder_storage,
         model_bytes=int(execution.model_memory_gb * 2**30) or None,
         reserve_bytes=int(execution.reserve_memory_gb * 2**30) or None,
     )
