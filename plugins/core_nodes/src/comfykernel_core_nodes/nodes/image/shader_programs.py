@@ -217,7 +217,7 @@ def _compiled(context: moderngl.Context, source: str) -> moderngl.Program:
         lines = [line for line in str(error).splitlines() if line.strip(" =-")]
         raise BadInput(
             f"The shader does not compile: {' '.join(lines)}", type="invalid_shader",
-            hint="The numbers are column and line of the text, as the driver counts them.",
+            hint="The numbers are source:line(column), as the driver counts them.",
         ) from error  # fmt: skip
 
 
