@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import patterns, strings, structured, text_files
+from . import layouts, patterns, strings, structured, text_files
 
-MODULES = (strings, patterns, structured, text_files)
+MODULES = (strings, patterns, structured, layouts, text_files)
