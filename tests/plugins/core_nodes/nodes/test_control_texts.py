@@ -28,6 +28,7 @@ class ToldText:
     inner: AppliedControl
     text: Conditioning
     both_sides: bool = False
+    label: str = "a network that is told its text"
 
     def residuals(self, call: ControlCall) -> Residuals | None:
         inputs = {**call.inputs, "context": self.text.tokens.expand(len(call.x), -1, -1)}

@@ -47,7 +47,7 @@ class UNetCaller:
         assert isinstance(network, ControlUNet)
         weight, width = next(network.parameters()), network.config.context_dim
         context = _given(call, "context", weight)
-        if context.shape[-1] != width:
+        if width and context.shape[-1] != width:
             raise LatentShapeError(
                 f"The control network is for texts of width {width}, the model's have {context.shape[-1]}.",
                 "Choose a control network for the model's family.",

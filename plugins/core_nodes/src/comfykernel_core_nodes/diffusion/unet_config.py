@@ -16,7 +16,7 @@ class UNetConfig:
 
     Depths are numbers of transformer blocks: one for each residual block, from the highest resolution to the lowest;
     `transformer_depth_output` is read from its end, because the output half climbs back. `transformer_depth_middle` -1
-    stands for a middle of one residual block, -2 for no middle at all.
+    stands for a middle of one residual block, -2 for no middle at all. `context_dim` 0: nothing reads a text.
     Exactly one of `num_heads` and `num_head_channels` is positive.
     """
 
@@ -58,7 +58,7 @@ def unet_config_from(shapes: Mapping[str, tuple[int, ...]]) -> UNetConfig:
         transformer_depth=depths,
         transformer_depth_output=tuple(_depth(shapes, f"output_blocks.{n}.1.") for n in reversed(range(outputs))),
         transformer_depth_middle=_middle_depth(shapes),
-        context_dim=_first(shapes, "attn2.to_k.weight")[1],
+        context_dim=_context_width(shapes),
         num_heads=-1 if linear else CONVOLUTION_HEADS,
         num_head_channels=LINEAR_HEAD_CHANNELS if linear else -1,
         use_linear_in_transformer=linear,
@@ -74,10 +74,16 @@ def _first(shapes: Mapping[str, tuple[int, ...]], ending: str) -> tuple[int, ...
     raise KeyError(ending)
 
 
+def _context_width(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Channels of the texts; 0 where transformers have no blocks, as in the smallest control networks."""
+    return next((shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight")), 0)
+
+
 def _middle_depth(shapes: Mapping[str, tuple[int, ...]]) -> int:
     if "middle_block.0.in_layers.0.weight" not in shapes:
         return -2
-    return _depth(shapes, "middle_block.1.") or -1
+    depth = _depth(shapes, "middle_block.1.")
+    return depth if "middle_block.1.proj_in.weight" in shapes else depth or -1
 
 
 def _input_levels(
