@@ -57,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
 def make_checks(records: Records) -> dict[str, Check]:
     """The check of each group that is known."""
     from comfykernel_core_nodes.golden import graph_checks as graphs
+    from comfykernel_core_nodes.golden.carried_state import recorded_in_a_row
     from comfykernel_core_nodes.golden.network_checks import CodecChecks, TransformerChecks, UNetChecks
     from comfykernel_core_nodes.golden.noise_checks import NoiseChecks
     from comfykernel_core_nodes.golden.patch_checks import PatchChecks
@@ -67,6 +68,10 @@ def make_checks(records: Records) -> dict[str, Check]:
     from comfykernel_core_nodes.golden.token_checks import TokenChecks
 
     models = TinyModels(records)
+
+    def in_a_row(group: str) -> frozenset[str]:
+        return recorded_in_a_row(case.name for case in records.cases(group))
+
     makers: dict[str, Callable[[], Check]] = {
         "noise": lambda: NoiseChecks().check,
         "sigmas": lambda: SigmaChecks(records).check,
@@ -77,7 +82,7 @@ def make_checks(records: Records) -> dict[str, Check]:
         "vae": lambda: CodecChecks(models).check,
         "dit": lambda: TransformerChecks(models).check,
         "lora": lambda: PatchChecks(records, models).check,
-        "ksampler": lambda: graphs.GraphChecks(models, graphs.RUN_TOLERANCE).check,
+        "ksampler": lambda: graphs.GraphChecks(models, graphs.RUN_TOLERANCE, in_a_row("ksampler")).check,
         "image_ops": lambda: graphs.GraphChecks(models, graphs.IMAGE_TOLERANCE).check,
     }
     present = set(records.groups())

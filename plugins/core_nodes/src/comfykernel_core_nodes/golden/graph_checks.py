@@ -11,7 +11,7 @@ from torch import Tensor
 from comfykernel_core_nodes.diffusion.conditioning import Conditioning
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
 from comfykernel_core_nodes.golden import recipe, summed_cache
-from comfykernel_core_nodes.golden.carried_state import OTHER_ENDING, RECORDED_IN_A_ROW, earlier_states
+from comfykernel_core_nodes.golden.carried_state import OTHER_ENDING, earlier_states
 from comfykernel_core_nodes.golden.network_checks import recorded
 from comfykernel_core_nodes.golden.node_graphs import run_graph
 from comfykernel_core_nodes.golden.records import Absent, Case, Tolerance, differences, unequal
@@ -24,10 +24,11 @@ EIGHT_BIT_TOLERANCE: Final = Tolerance(0.0, 1 / 255 + 1e-6)
 
 
 class GraphChecks:
-    """The groups `ksampler` and `image_ops`."""
+    """The groups `ksampler` and `image_ops`; `in_a_row` are cases whose model earlier ones may have changed."""
 
-    def __init__(self, models: TinyModels, tolerance: Tolerance) -> None:
+    def __init__(self, models: TinyModels, tolerance: Tolerance, in_a_row: Set[str] = frozenset()) -> None:
         self._models = models
+        self._in_a_row = in_a_row
         self._tolerance = tolerance
 
     def check(self, case: Case) -> list[str]:
@@ -50,7 +51,7 @@ class GraphChecks:
         self, case: Case, nodes: Mapping[str, Mapping[str, Any]], leaves: Mapping[str, object]
     ) -> list[str]:
         problems = self._problems(case, nodes, leaves)
-        if problems and any(part in case.name for part in RECORDED_IN_A_ROW):
+        if problems and case.name in self._in_a_row:
             for earlier in self._earlier_leaves(case.inputs["graph"], leaves):
                 if not self._problems(case, nodes, earlier):
                     return []
