@@ -1,11 +1,11 @@
 """What the recording program left on a model for the cases after.
 
-The records `MODEL/patch/...`, then those of merged models and all after them were made in a row on a model that stayed
-loaded, and changes stayed on it: the weights of UNetSelfAttentionMultiply, then those of UNetCrossAttentionMultiply, the
-latent format that ModelSamplingContinuousEDM sets for `edm_playground_v2.5`, the flow of ModelSamplingSD3, and the
-weights of each merge. One of the merges is in no record: that of blocks, with the ratios with which its successors agree
-to 4e-6. A case after them holds numbers of the changed model. Such a case is checked on the model as it is, and then
-on the model as it was when the numbers were taken.
+The records `MODEL/patch/...`, then those of merged models and all after them were made in a row on a model that
+stayed loaded, and changes stayed on it: the weights of UNetSelfAttentionMultiply, then those of
+UNetCrossAttentionMultiply, the latent format that ModelSamplingContinuousEDM sets for `edm_playground_v2.5`, the flow
+of ModelSamplingSD3, and the weights of each merge. One of the merges is in no record: that of blocks, with the ratios
+with which its successors agree to 4e-6. A case after them holds numbers of the changed model. Such a case is checked
+on the model as it is, and then on the model as it was when the numbers were taken.
 """
 
 from __future__ import annotations
