@@ -8,6 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from comfykernel_core_nodes.diffusion.errors import InvalidSchedule
 from comfykernel_core_nodes.diffusion.schedules import with_final_zero
 
 # Numbers of latent positions between which the shift of LTX-Video is a line.
@@ -56,10 +57,16 @@ def ltxv_sigmas(
 
     `terminal` is the last level before 0 to which the others are stretched; None leaves them as they are. A single
     step has nothing to stretch.
+
+    Raises:
+        InvalidSchedule: the shift is so large that no level but the last differs from 1.
     """
-    sigmas = shifted_times(torch.linspace(1.0, 0.0, steps + 1), shift_for_size(tokens, base_shift, max_shift))
+    shift = shift_for_size(tokens, base_shift, max_shift)
+    sigmas = shifted_times(torch.linspace(1.0, 0.0, steps + 1), shift)
     if terminal is not None and steps > 1:
         distance = 1.0 - sigmas[:-1]
+        if not distance[-1] > 0:
+            raise InvalidSchedule(f"A shift of {shift:g} brings every level to 1.", "Shifts of 0.5 to 3 are usual.")
         sigmas[:-1] = 1.0 - distance / (distance[-1] / (1.0 - terminal))
     return sigmas
 

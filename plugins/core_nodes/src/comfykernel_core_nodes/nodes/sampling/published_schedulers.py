@@ -73,13 +73,14 @@ def ltxv_scheduler(
     latent: Annotated[LatentDict | None, Socket("LATENT", bare=False)] = None,
 ) -> Sigmas:
     """Levels of LTX-Video, shifted by the size of the latent."""
-    return resolution_schedules.ltxv_sigmas(
-        steps,
-        latent_positions(latent),
-        base_shift=base_shift,
-        max_shift=max_shift,
-        terminal=terminal if stretch else None,
-    )
+    with reported():
+        return resolution_schedules.ltxv_sigmas(
+            steps,
+            latent_positions(latent),
+            base_shift=base_shift,
+            max_shift=max_shift,
+            terminal=terminal if stretch else None,
+        )
 
 
 def latent_positions(latent: LatentDict | None) -> int:
