@@ -23,7 +23,7 @@ PROMPTS = (
     "a red circle on the left, blue background",
     "a green star at the top, white background",
     "a yellow square in the center, black background",
-    "a purple triangle on the right, orange background",
+    "a purple triangle on the right, white background",
 )
 SAMPLERS = ("euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_sde")
 SIDE, STEPS, SCALE = 256, 20, 3.0

@@ -56,9 +56,9 @@ def attention_in_parts(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def _in_parts(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or not _multiplies_bf16_without_tiles():
-        return False
     if torch.compiler.is_compiling() or (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad)):
+        return False
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or not _multiplies_bf16_without_tiles():
         return False
     return 0 < k.shape[2] <= PART_SCORES // LEAST_ROWS and q.numel() > 0 and q.shape[:2] == k.shape[:2] == v.shape[:2]
 
