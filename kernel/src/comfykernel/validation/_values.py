@@ -53,9 +53,10 @@ def range_error(spec: InputSpec, value: Json) -> JsonObject | None:
     if not options or not isinstance(value, (int, float)):
         return None
     low, high = options.get("min"), options.get("max")
-    if isinstance(low, (int, float)) and value < low:
+    # Written so that NaN, which is below and above nothing, fits no range.
+    if isinstance(low, (int, float)) and not value >= low:
         kind, message = "value_smaller_than_min", f"Value {value} smaller than min of {low}"
-    elif isinstance(high, (int, float)) and value > high:
+    elif isinstance(high, (int, float)) and not value <= high:
         kind, message = "value_bigger_than_max", f"Value {value} bigger than max of {high}"
     else:
         return None

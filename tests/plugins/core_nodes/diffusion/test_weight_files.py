@@ -102,6 +102,6 @@ class Malicious:
 def test_pickle_with_code_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "evil.ckpt"
     path.write_bytes(pickle.dumps(Malicious(), protocol=2))
-    with pytest.raises(CheckpointError, match="plain tensors") as caught:
+    with pytest.raises(CheckpointError, match="is no tensor") as caught:
         open_weights(path).shapes  # noqa: B018
     assert caught.value.type == "unsafe_checkpoint"

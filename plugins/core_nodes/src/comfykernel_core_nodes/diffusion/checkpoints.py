@@ -208,7 +208,7 @@ def find_diffusion_model(header: Header) -> tuple[ModelFamily, DiffusionPlan]:
             plan = plan_asked(below, partial(family.diffusion_plan, below))
             if plan is not None:
                 return family, plan
-    known = ", ".join(family.name for family in model_families())
+    known = ", ".join(family.name for family in model_families() if family.name not in CODEC_FAMILIES)
     message = f"holds no diffusion model of a known family; it is {described(header)}."
     raise CheckpointError(header.file.path, message, f"Known families: {known}.", type="unknown_model_family")
 
@@ -229,5 +229,18 @@ def plan_asked(header: Header, ask: Callable[[], P]) -> P:
     try:
         return ask()
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
-        message = f"lacks a tensor or has one of a wrong shape: {error}."
-        raise CheckpointError(header.file.path, message, type="unknown_model_family") from error
+        message = f"is {described(header)} and cannot be loaded: {_deviation(header, error)}."
+        hint = "Download or copy the file again."
+        raise CheckpointError(header.file.path, message, hint, type="unknown_model_family") from error
+
+
+def _deviation(header: Header, error: Exception) -> str:
+    """What keeps a file of a known family from being planned, as far as an error in reading its shapes tells."""
+    if isinstance(error, KeyError):
+        return f"it lacks the tensor {error.args[0]!r}"
+    odd = [
+        f"{name!r} of shape {list(shape)}"
+        for name, shape in header.shapes.items()
+        if name.endswith(".weight") and (not shape or 0 in shape)
+    ]
+    return f"it has {odd[0]}" if odd else "its tensors have shapes that fit no network of their family"

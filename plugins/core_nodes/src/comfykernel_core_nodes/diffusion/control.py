@@ -41,6 +41,10 @@ class AppliedControl(Protocol):
     def both_sides(self) -> bool:
         """Whether it also acts on the side that guidance moves away from."""
 
+    @property
+    def label(self) -> str:
+        """Where it comes from, for errors."""
+
     def residuals(self, call: ControlCall) -> Residuals | None:
         """What it adds to the main network in one call; None outside its range."""
 

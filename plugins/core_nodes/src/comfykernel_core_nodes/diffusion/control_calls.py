@@ -52,10 +52,14 @@ class UNetCaller:
                 f"The control network is for texts of width {width}, the model's have {context.shape[-1]}.",
                 "Choose a control network for the model's family.",
             )
+        seen, channels = _seen(call, weight), network.config.in_channels
+        if seen.shape[1] != channels:
+            raise LatentShapeError(
+                f"The control network is for latents of {channels} channels, the model's have {seen.shape[1]}.",
+                "Choose a control network for the model's family.",
+            )
         y = _given(call, "y", weight) if hasattr(network, "label_emb") else None
-        residuals: Residuals = network(
-            _seen(call, weight), call.model.timesteps(call.sigma), context, hint, y=y, kinds=kinds
-        )
+        residuals: Residuals = network(seen, call.model.timesteps(call.sigma), context, hint, y=y, kinds=kinds)
         return residuals
 
 

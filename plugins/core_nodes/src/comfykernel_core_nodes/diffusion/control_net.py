@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # Pixels that a latent unit is wide.
 LATENT_PIXELS = 8
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,8 @@ class ControlNet:
 
         image: [batch, height, width, 3], 0..1. mask: [batch, height, width], 1 where an inpainting network fills.
         """
+        if end_percent < start_percent:
+            logger.warning("%s never acts: its range ends at %g, before its start.", self.weights.label, end_percent)
         return AppliedControlNet(self, image, strength, start_percent, end_percent, vae, mask, both_sides)
 
 
@@ -131,6 +136,10 @@ class AppliedControlNet:
     both_sides: bool
     # The hint for the size of the last call, and what a network made of it that depends on nothing else.
     _prepared: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def label(self) -> str:
+        return str(self.network.weights.label)
 
     def residuals(self, call: ControlCall) -> Residuals | None:
         """What the network adds in one call; None outside its range.

@@ -8,6 +8,8 @@ DiffusionError
     CheckpointError
     PromptError
     LatentShapeError
+    ConditionShapeError
+        ResidualShapeError
     InvalidLatent
     IncompatibleModels
     UnsavableCondition
@@ -84,6 +86,16 @@ class LatentShapeError(DiffusionError, ValueError):
     """Raised when a latent, mask or image has a shape that the operation cannot take."""
 
     type = "invalid_shape"
+
+
+class ConditionShapeError(DiffusionError, ValueError):
+    """Raised when a condition was made for models of another family."""
+
+    type = "models_do_not_fit"
+
+
+class ResidualShapeError(ConditionShapeError):
+    """Raised when what a control network adds has no place in the model."""
 
 
 class InvalidLatent(DiffusionError, ValueError):

@@ -33,6 +33,8 @@ _SIGNS: Final = (
     ("RDB1.conv1", "an upscaling model"),
     ("redux_up.", "a style model"),
     ("body.0.resnets", "a T2I adapter"),
+    ("body.0.block1.", "a T2I adapter"),
+    ("body.0.body.0.block1.", "a T2I adapter"),
     ("adapter.body.", "a T2I adapter"),
     ("conv.0.weight", "a tiny autoencoder"),
 )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.attention import CrossAttention, FeedForward
-from comfykernel_core_nodes.diffusion.errors import CheckpointError
+from comfykernel_core_nodes.diffusion.errors import CheckpointError, ConditionShapeError
 from comfykernel_core_nodes.diffusion.file_kinds import described
 from comfykernel_core_nodes.diffusion.hook_points import Hooks, Point, Site
 from comfykernel_core_nodes.diffusion.memory import ModelMemory, Part
@@ -143,7 +143,16 @@ class PlacedTexts:
             name = f"{site.block}_{site.number}"
             if name not in network.gates:
                 return values
-            out: Tensor = network.gates[name](values.to(tokens.dtype), tokens).to(values.dtype)
+            gate = network.gates[name]
+            assert isinstance(gate, GatedAttention)
+            width = gate.linear.out_features
+            if values.shape[-1] != width:
+                raise ConditionShapeError(
+                    f"{self.model.weights.label} is for tokens of width {width} at {name}; the model has "
+                    f"{values.shape[-1]} there.",
+                    "Choose a GLIGEN model for the model's family.",
+                )
+            out: Tensor = gate(values.to(tokens.dtype), tokens).to(values.dtype)
             return out
 
         return Hooks().with_function(Point.BETWEEN_ATTENTIONS, add)
@@ -159,6 +168,12 @@ class PlacedTexts:
             sides = (box.x / width, box.y / height, (box.x + box.width) / width, (box.y + box.height) / height)
             corners[0, number] = corners.new_tensor(sides)
             present[0, number] = 1.0
+            if box.pooled.shape[-1] != texts.shape[-1]:
+                raise ConditionShapeError(
+                    f"{self.model.weights.label} is for texts of width {texts.shape[-1]}; a box has one of width "
+                    f"{box.pooled.shape[-1]}.",
+                    "Choose a GLIGEN model for the model's family.",
+                )
             texts[0, number] = box.pooled[0].to(like)
         tokens: Tensor = network.position_net(corners, present, texts)
         return tokens

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import torch
 from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
@@ -46,12 +47,43 @@ def load_hypernetwork(path: Path) -> Hypernetwork:
     if activation not in ACTIVATIONS:
         known = ", ".join(ACTIVATIONS)
         raise CheckpointError(path, f"uses the activation {activation!r}.", f"Known are {known}.")
+    for width, pair in pairs.items():
+        for tensors in _checked_pair(path, width, pair):
+            _check_layers(path, width, tensors)
     return hypernetwork_of(
         pairs,
         activation,
         normed=bool(content.get("is_layer_norm")),
         activate_output=bool(content.get("activate_output")),
     )
+
+
+def _checked_pair(path: Path, width: int, pair: Sequence[object]) -> list[Mapping[str, Tensor]]:
+    """The tensors of a width's two networks; raises `CheckpointError` where there are none."""
+    networks = [each for each in pair[:2] if isinstance(each, Mapping)]
+    named = [each for each in networks if all(isinstance(tensor, Tensor) for tensor in each.values())]
+    if len(named) < 2 or not all(any(str(name).endswith(".weight") for name in each) for each in named):
+        message = f"has no two networks of tensors for the width {width}."
+        raise CheckpointError(path, message, "Expected is one for keys and one for values.")
+    return named
+
+
+def _check_layers(path: Path, width: int, tensors: Mapping[str, Tensor]) -> None:
+    """Raise `CheckpointError` for layers that do not lead from a width back to it, or that hold NaN."""
+    before = width
+    for name, weight in tensors.items():
+        if not bool(torch.isfinite(weight).all()):
+            raise CheckpointError(path, f"has NaN or infinity in {name!r}, for the width {width}.")
+        if not name.endswith(".weight"):
+            continue
+        bias = tensors.get(name.removesuffix("weight") + "bias")
+        if bias is None or bias.shape != weight.shape[:1] or weight.shape[-1] != before:
+            found = "no bias" if bias is None else f"a bias {list(bias.shape)}"
+            message = f"has {name!r} of shape {list(weight.shape)} with {found}, after a layer of width {before}."
+            raise CheckpointError(path, message, "The file is damaged, or of another layout.")
+        before = len(weight)
+    if before != width:
+        raise CheckpointError(path, f"has a network for tokens of width {width} that gives a width of {before}.")
 
 
 def hypernetwork_of(

@@ -11,13 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.errors import LatentShapeError
+from comfykernel_core_nodes.diffusion.finite_checks import check_output
 from comfykernel_core_nodes.diffusion.memory import ModelMemory, Part, default_memory, first_that_fits
+from comfykernel_core_nodes.diffusion.run_checks import check_latent
 from comfykernel_core_nodes.diffusion.tiling import in_tiles
 from comfykernel_core_nodes.diffusion.weights import Weights
 
 # Pixels that pass the autoencoder at once: about 2 GiB of activations in float32 for 128 channels.
 PIXELS_AT_ONCE: Final = 1024 * 1024
 IMAGE_CHANNELS: Final = 3
+# The ways of an autoencoder in words, for log lines.
+DOING: Final = {"encode": "Encoding of images", "decode": "Decoding of latents"}
 # Tiles when memory is out, (height, width) and overlap: of images in pixels, of latents in latent units.
 ENCODE_TILE, ENCODE_OVERLAP = (512, 512), 64
 DECODE_TILE, DECODE_OVERLAP = (64, 64), 16
@@ -91,6 +95,9 @@ class ImageCodec:
             wanted = f"[batch, {self.channels}, height, width]"
             hint = "The latent must come from a model that this VAE belongs to."
             raise LatentShapeError(f"Expected latents {wanted}, got {list(latent.shape)}.", hint)
+        if not latent.numel():
+            raise LatentShapeError(f"A latent of shape {list(latent.shape)} holds nothing to decode.")
+        check_latent(latent)
 
     def _run(self, way: str, memory: ModelMemory | None) -> Callable[[Tensor], Tensor]:
         """Encode or decode a batch on the autoencoder's device: float32 on the CPU to the same."""
@@ -102,7 +109,9 @@ class ImageCodec:
 
         def run(batch: Tensor) -> Tensor:
             out: Tensor = getattr(module, way)(batch.to(weight.device, weight.dtype))
-            return out.float().cpu()
+            out = out.float().cpu()
+            check_output(self.weights, out, DOING[way])
+            return out
 
         return run
 

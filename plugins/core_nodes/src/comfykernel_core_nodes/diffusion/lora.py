@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import torch
 from torch import Tensor
 
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
@@ -43,6 +44,9 @@ LOW_RANK_ENDINGS: Final = (
     (".lora_linear_layer.up.weight", ".lora_linear_layer.down.weight"),
 )
 
+
+# How files begin the names of text models' weights.
+TEXT_BEGINNINGS: Final = ("lora_te", "text_encoder", "te1_", "te2_", "lora_prior_te_", "clip_", "t5xxl.")
 
 FAMILY_HINT: Final = "The LoRA must be made for the model's family."
 
@@ -98,12 +102,23 @@ def apply_lora(
     return LoraResult(model, clip, sorted(tensors.keys() - used))
 
 
+def is_for_text(name: str) -> bool:
+    """Whether a name in a LoRA file is one of a text model."""
+    return name.startswith(TEXT_BEGINNINGS)
+
+
 def _check_shapes(patches: Mapping[str, WeightPatch], shapes: Mapping[str, Shape]) -> None:
     """Raise `LoraShapeError` when a low-rank update is for a weight of another size: the LoRA is for another family."""
     for name, patch in patches.items():
         if isinstance(patch, LowRank) and (found := patch.size) is not None and found != math.prod(shapes[name]):
             message = f"changes {name!r} by {list(patch.up.shape)} times {list(patch.down.shape)}"
             raise LoraShapeError(f"{message}; the model has {list(shapes[name])} there.", FAMILY_HINT)
+        if isinstance(patch, Hadamard | Kronecker | Generalised):
+            try:
+                patch.apply(torch.empty(shapes[name], device="meta"))
+            except (RuntimeError, IndexError, ValueError) as error:
+                message = f"changes {name!r} by {type(patch).__name__} factors that do not fit"
+                raise LoraShapeError(f"{message}; the model has {list(shapes[name])} there.", FAMILY_HINT) from error
 
 
 def lora_patches(
@@ -123,7 +138,13 @@ def lora_patches(
     patches: dict[str, WeightPatch] = {}
     for name, entries in groups.items():
         known = _Entries(entries)
-        for ending, patch in _module_patches(known, strength).items():
+        try:
+            made = _module_patches(known, strength)
+        except (KeyError, RuntimeError, ValueError) as error:
+            missing = f"lacks {name + str(error.args[0])!r}" if isinstance(error, KeyError) else "has odd shapes"
+            message = f"{missing}, without which its change of {names[name]!r} makes no sense."
+            raise LoraShapeError(message, "Download or copy the file again.") from error
+        for ending, patch in made.items():
             patches[names[name] + ending] = patch
         used.update(name + rest for rest in known.used)
     return _on_targets(patches, targets) if targets else patches

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
 import torch
 from torch import Tensor
 
-from comfykernel_core_nodes.diffusion.errors import InvalidLatent, InvalidSchedule, LatentShapeError
+from comfykernel_core_nodes.diffusion.errors import (
+    ConditionShapeError,
+    InvalidLatent,
+    InvalidSchedule,
+    LatentShapeError,
+)
+from comfykernel_sdk.families import NetworkInput, PerRow, Shape, TokenSequence
+
+# Input of a network -> what it is, and the endings of the weights that are multiplied with it first.
+ENTRIES: Final = {
+    "context": ("tokens", (".attn2.to_k.weight", "context_embedder.weight", "txt_in.weight")),
+    "y": ("a pooled vector", ("label_emb.0.0.weight", "y_embedder.mlp.0.weight", "vector_in.in_layer.weight")),
+}
 
 
 def check_run(sigmas: Tensor, noise: Tensor, latent: Tensor) -> None:
@@ -50,10 +66,50 @@ def check_noise(noise: Tensor, latent: Tensor) -> None:
         )
 
 
+def check_inputs(
+    inputs: Mapping[str, NetworkInput], shapes: Mapping[str, Shape], model: str, *, negative: bool = False
+) -> None:
+    """Raise `ConditionShapeError` for a condition that was encoded by text models of another family.
+
+    shapes: of the network's weights; model: its file.
+    """
+    for name, (what, endings) in ENTRIES.items():
+        given = inputs.get(name)
+        weight = next((shape for key, shape in shapes.items() if key.endswith(endings)), None)
+        if weight is None or not isinstance(given, TokenSequence | PerRow):
+            continue
+        if given.value.shape[-1] != weight[1]:
+            side = "negative" if negative else "positive"
+            raise ConditionShapeError(
+                f"The {side} condition has {what} of width {given.value.shape[-1]}; the model {model} takes width "
+                f"{weight[1]}.",
+                "Encode the prompt with the text model of the model's own family.",
+            )
+
+
+@contextmanager
+def levels_blamed(sigmas: Tensor) -> Iterator[None]:
+    """Raise `InvalidSchedule` where a sampler's arithmetic fails over levels that do not fall."""
+    try:
+        yield
+    except (ArithmeticError, torch.linalg.LinAlgError):  # type: ignore[attr-defined]
+        _check_falling(sigmas)
+        raise
+    except RuntimeError:
+        # Draws of noise between levels fail over none; with levels above 0 the cause is the network.
+        if not bool(sigmas.any()):
+            _check_falling(sigmas)
+        raise
+
+
 def check_result(result: Tensor, sigmas: Tensor) -> None:
     """Raise `InvalidSchedule` for a result with NaN from levels that do not fall."""
     if bool(torch.isfinite(result).all()):
         return
+    _check_falling(sigmas)
+
+
+def _check_falling(sigmas: Tensor) -> None:
     rises = (sigmas[1:] >= sigmas[:-1]).nonzero()
     if len(rises):
         place = int(rises[0])

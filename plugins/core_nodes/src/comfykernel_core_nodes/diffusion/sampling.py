@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,8 @@ from comfykernel_core_nodes.diffusion.condition_areas import PlacedCondition, fi
 from comfykernel_core_nodes.diffusion.condition_hooks import HookedNetwork
 from comfykernel_core_nodes.diffusion.conditioning import Conditioning, Conditions
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
-from comfykernel_core_nodes.diffusion.errors import CheckpointError, LatentShapeError
+from comfykernel_core_nodes.diffusion.errors import LatentShapeError
+from comfykernel_core_nodes.diffusion.finite_checks import check_output
 from comfykernel_core_nodes.diffusion.guidance import (
     Guide,
     GuidedDenoiser,
@@ -25,10 +27,12 @@ from comfykernel_core_nodes.diffusion.image_fitting import repeated
 from comfykernel_core_nodes.diffusion.memory import ModelMemory, default_memory
 from comfykernel_core_nodes.diffusion.noise import start_noise
 from comfykernel_core_nodes.diffusion.noise_paths import NoisePath, is_full_denoise
-from comfykernel_core_nodes.diffusion.run_checks import check_result, check_run
+from comfykernel_core_nodes.diffusion.run_checks import check_inputs, check_result, check_run, levels_blamed
 from comfykernel_core_nodes.diffusion.samplers import FRESH_MASK_NOISE, Denoiser, Guided, Sampler, find_sampler
 from comfykernel_core_nodes.diffusion.schedules import sampler_sigmas, step_range
 from comfykernel_sdk.families import NetworkInput, Run
+
+logger = logging.getLogger(__name__)
 
 # Called after each step with (step from 0, predicted clean latent, noisy latent, number of steps); may raise.
 RunCallback = Callable[[int, Tensor, Tensor, int], None]
@@ -157,6 +161,7 @@ def sample_guided(
     """
     latent = fitted_latent(model, latent)
     if len(sigmas) < 2:
+        logger.info("No step is left to sample: the latent is given back as it came.")
         return latent
     check_run(sigmas, noise, latent)
     memory = memory or default_memory()
@@ -193,9 +198,10 @@ def sample_guided(
             kept = start_noise(clean, (seed + 1) % 2**64).to(device) if fresh_mask_noise else noise
             denoiser = MaskedDenoiser(denoiser, mask, clean, kept, path, stages.mask)
         x = path.add_noise(clean, noise, sigmas[0], full=is_full_denoise(model.sampling.sigma_max, sigmas))
-        result = sampler(denoiser, x, sigmas, path, seed, step_done)
+        with levels_blamed(sigmas):
+            result = sampler(denoiser, x, sigmas, path, seed, step_done)
         result = path.remove_scale(result, sigmas[-1])
-    _check_finite(model, result)
+    check_output(model.weights, result, "Sampling")
     check_result(result, sigmas)
     return model.latent_format.from_model(result).float().cpu().clone()
 
@@ -208,7 +214,9 @@ def read_inputs(
     def read(condition: Conditioning, side: int) -> Mapping[str, NetworkInput]:
         single = None if mask is None else mask[:, :1]
         reader = condition.model or model
-        return reader.read_condition(condition, Run(noise, latent, single, negative=side > 0, seed=seed))
+        inputs = reader.read_condition(condition, Run(noise, latent, single, negative=side > 0, seed=seed))
+        check_inputs(inputs, reader.weights.source.shapes, str(reader.weights.label), negative=side > 0)
+        return inputs
 
     return read
 
@@ -228,13 +236,6 @@ def fitted_latent(model: DiffusionModel, latent: Tensor) -> Tensor:
             f"Expected a latent {wanted}, got {list(latent.shape)}.", "The latent must come from the model's own VAE."
         )
     return latent
-
-
-def _check_finite(model: DiffusionModel, result: Tensor) -> None:
-    """Raise `CheckpointError` when a result is not finite because weights are not."""
-    if not bool(torch.isfinite(result).all()) and (names := model.weights.not_finite()):
-        message = f"has {len(names)} tensors with NaN or infinity, such as {names[0]!r}."
-        raise CheckpointError(model.weights.label, message, "Download the file again, or use another one.")
 
 
 def _mask_like(mask: Tensor, latent: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.conditioning import Conditioning
 from comfykernel_core_nodes.diffusion.errors import CheckpointError, PromptError
+from comfykernel_core_nodes.diffusion.finite_checks import check_output, is_finite
 from comfykernel_core_nodes.diffusion.memory import ModelMemory, Part, default_memory
 from comfykernel_core_nodes.diffusion.prompt_readers import ClipReader, T5Reader
 from comfykernel_core_nodes.diffusion.weight_files import open_weights
@@ -103,7 +104,9 @@ class TextEncoder:
             if isinstance(reader, ClipReader) and not projected:
                 reader = replace(reader, projected=False)
             network = memory.module(part.weights, Part.TEXT)
-            encodings[name] = reader.encode(network, tokens[name], last_layer=self.last_layer)
+            encoding = reader.encode(network, tokens[name], last_layer=self.last_layer)
+            check_output(part.weights, encoding.hidden, "Encoding of a prompt")
+            encodings[name] = encoding
         return self.combine(encodings)
 
 
@@ -158,7 +161,11 @@ def read_rows(path: Path | None) -> dict[str, Tensor] | None:
         raise CheckpointError(path, "holds no textual inversion.")
     single = next((name for name in _ROW_NAMES if name in file.shapes), None)
     names = {"": single} if single is not None else {name: name for name in sorted(file.shapes)}
-    return {name: rows.float() for name, rows in file.read(names).items()}
+    rows = {name: tensor.float() for name, tensor in file.read(names).items()}
+    if broken := [names[name] for name, tensor in rows.items() if not is_finite(tensor)]:
+        message = f"has NaN or infinity in the rows {broken[0]!r}."
+        raise CheckpointError(path, message, "Download the file again, or take the word out of the prompt.")
+    return rows
 
 
 def first_of(encodings: Mapping[str, TextEncoding]) -> TextEncoding:

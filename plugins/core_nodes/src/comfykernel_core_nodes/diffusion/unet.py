@@ -14,6 +14,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.attention import SpatialTransformer
+from comfykernel_core_nodes.diffusion.errors import ResidualShapeError
 from comfykernel_core_nodes.diffusion.hook_points import NO_HOOKS, Hooks, Point, Site
 from comfykernel_core_nodes.diffusion.kept_texts import RecentTexts
 from comfykernel_core_nodes.diffusion.unet_config import UNetConfig, unet_config_from
@@ -241,7 +242,14 @@ class UNet(UNetEncoder):
 def _added(x: Tensor, waiting: list[Tensor | None] | None) -> Tensor:
     """The next residual of a control network added, the last one in the list first."""
     residual = waiting.pop() if waiting else None
-    return x if residual is None else x + residual.to(x.dtype)
+    if residual is None:
+        return x
+    if residual.shape[1:] != x.shape[1:]:
+        raise ResidualShapeError(
+            f"The control network or adapter adds {list(residual.shape)} where the model has {list(x.shape)}.",
+            "Choose one that is made for the model's family.",
+        )
+    return x + residual.to(x.dtype)
 
 
 def two_layers(width: int, out: int) -> nn.Sequential:

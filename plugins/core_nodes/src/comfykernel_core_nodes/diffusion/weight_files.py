@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import pickle
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,8 @@ TORCH_DTYPES: Final = {
     "F8_E5M2": torch.float8_e5m2, "I16": torch.int16, "F16": torch.float16, "BF16": torch.bfloat16, "I32": torch.int32,
     "F32": torch.float32, "F64": torch.float64, "I64": torch.int64,
 }  # fmt: skip
+# What PyTorch says of a pickle with more than tensors in it.
+_FORBIDDEN: Final = re.compile(r"GLOBAL ([\w.]+)")
 PICKLE_SUFFIXES: Final = frozenset({".ckpt", ".pt", ".pt2", ".bin", ".pth", ".pkl"})
 
 
@@ -168,11 +170,13 @@ class PickleFile:
     @cached_property
     def content(self) -> Mapping[object, object]:
         """The whole table, as it was saved; raises `CheckpointError`."""
+        if not self.path.stat().st_size:
+            raise _damaged(self.path, "is 0 bytes long", "truncated_checkpoint")
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-            message = "cannot be read as a pickle of plain tensors."
-            raise CheckpointError(self.path, message, "Convert it to safetensors.", type="unsafe_checkpoint") from error
+        # Hostile bytes let the interpreter of pickles fail in any way (KeyError, IndexError, struct.error ...).
+        except Exception as error:
+            raise _unreadable(self.path, error) from error
         return content if isinstance(content, dict) else {}
 
     @cached_property
@@ -191,6 +195,17 @@ class PickleFile:
 
     def read(self, names: Mapping[str, str]) -> dict[str, Tensor]:
         return {name: self.tensors[key] for name, key in names.items()}
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    """The error for a pickle that is damaged, or that would run code when it is read."""
+    if named := _FORBIDDEN.search(str(error)):
+        message = f"asks for {named[1]!r}, which is no tensor: reading it could run code, so it was not read."
+        return CheckpointError(path, message, "Get the model as safetensors.", type="unsafe_checkpoint")
+    if isinstance(error, PermissionError):
+        return CheckpointError(path, f"cannot be read: {error.strerror}.", type="unsafe_checkpoint")
+    message = "cannot be read as a pickle of plain tensors: it is damaged, cut off, or holds something else."
+    return CheckpointError(path, message, "Download it again, if possible as safetensors.", type="unsafe_checkpoint")
 
 
 def _flattened(prefix: str, value: object) -> list[tuple[str, Tensor]]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from comfykernel_core_nodes.diffusion import latent_formats
 from comfykernel_core_nodes.diffusion.condition_inputs import extra_latent, number
+from comfykernel_core_nodes.diffusion.errors import LatentShapeError
 from comfykernel_core_nodes.diffusion.families.text_parts import find_clip, find_t5
 from comfykernel_core_nodes.diffusion.flux import Flux, FluxConfig, flux_config_from
 from comfykernel_core_nodes.diffusion.image_fitting import resized, spread
@@ -88,6 +89,12 @@ def _read(config: FluxConfig, condition: Condition, run: Run) -> Mapping[str, Ne
     if config.guided and condition.extra.get("guidance", USUAL_GUIDANCE) is not None:
         inputs["guidance"] = PerRow(torch.tensor([number(condition, "guidance", USUAL_GUIDANCE)]))
     references = cast("Sequence[Tensor]", condition.extra.get("reference_latents", ()))
+    for latent in references:
+        if latent.ndim != run.noise.ndim or latent.shape[1] != latent_formats.FLUX.channels:
+            raise LatentShapeError(
+                f"A reference latent has the shape {list(latent.shape)}; Flux takes [batch, 16, height, width].",
+                "Encode the reference picture with the VAE of Flux.",
+            )
     if references:
         inputs["references"] = Shared([latent_formats.FLUX.to_model(latent.float()) for latent in references])
         inputs["reference_method"] = Shared(condition.extra.get("reference_latents_method", "offset"))

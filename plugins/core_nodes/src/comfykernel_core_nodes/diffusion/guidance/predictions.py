@@ -13,6 +13,7 @@ from comfykernel_core_nodes.diffusion.batch_fitting import pass_in_room
 from comfykernel_core_nodes.diffusion.batched_inputs import can_join, join_inputs
 from comfykernel_core_nodes.diffusion.condition_areas import PlacedCondition, active_weights
 from comfykernel_core_nodes.diffusion.control import ControlCall, control_residuals
+from comfykernel_core_nodes.diffusion.errors import ResidualShapeError
 from comfykernel_core_nodes.diffusion.hook_points import NO_HOOKS, Call, Hooks
 
 if TYPE_CHECKING:
@@ -72,7 +73,11 @@ class NetworkCall:
         hooks = batch.hooks
         for attachment in first.condition.attachments:
             hooks = hooks.joined(attachment.hooks(batch.x.shape, self.memory))
-        return self.model.denoise(batch.x, batch.sigma, inputs, hooks=hooks, call=call_of)
+        try:
+            return self.model.denoise(batch.x, batch.sigma, inputs, hooks=hooks, call=call_of)
+        except ResidualShapeError as error:
+            files = ", ".join(control.label for control in first.condition.controls)
+            raise ResidualShapeError(f"{files}: {error.message}", error.hint) from error
 
 
 def control_call(model: RunnableModel, memory: ModelMemory, batch: Batch, inputs: Mapping[str, object]) -> ControlCall:

@@ -9,7 +9,14 @@ from comfykernel_core_nodes.diffusion.checkpoints import load_checkpoint, load_t
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
 from comfykernel_core_nodes.diffusion.errors import CheckpointError
 from comfykernel_core_nodes.diffusion.families.autoencoders import TINY_FORMATS
-from comfykernel_core_nodes.diffusion.lora import FAMILY_HINT, LoraResult, LoraShapeError, apply_lora, load_lora
+from comfykernel_core_nodes.diffusion.lora import (
+    FAMILY_HINT,
+    LoraResult,
+    LoraShapeError,
+    apply_lora,
+    is_for_text,
+    load_lora,
+)
 from comfykernel_core_nodes.diffusion.text_encoding import TextEncoder
 from comfykernel_core_nodes.nodes.declare import core_node
 from comfykernel_core_nodes.nodes.errors import reported
@@ -153,14 +160,12 @@ def _with_lora(
             changed = apply_lora(tensors, model, clip, strength_model, strength_clip)
         except LoraShapeError as error:
             raise CheckpointError(path, error.message, error.hint, type=error.type) from error
-        if clip is not None and len(changed.unused) == len(tensors):
-            message = (
-                f"fits neither the model nor the text model: none of its {len(tensors)} tensors has a place there."
-            )
+        # Without a text model its tensors are left over as a matter of course.
+        unused = [entry for entry in changed.unused if clip is not None or not is_for_text(entry)]
+        if len(unused) == len(tensors):
+            where = "does not fit the model" if clip is None else "fits neither the model nor the text model"
+            message = f"{where}: none of its {len(tensors)} tensors has a place there."
             raise CheckpointError(path, message, FAMILY_HINT, type=LoraShapeError.type)
-    # Without a text model its tensors are left over as a matter of course.
-    if changed.unused and clip is not None:
-        logger.warning(
-            "%s has %d tensors that fit nothing here, e.g. %s.", name, len(changed.unused), changed.unused[0]
-        )
+    if unused:
+        logger.warning("%s has %d tensors that fit nothing here, e.g. %s.", name, len(unused), unused[0])
     return changed
