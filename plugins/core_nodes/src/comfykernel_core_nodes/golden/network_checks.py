@@ -17,6 +17,7 @@ from comfykernel_core_nodes.diffusion.latent_preview import latent_colours
 from comfykernel_core_nodes.diffusion.memory import Part, default_memory
 from comfykernel_core_nodes.diffusion.published_latents import PUBLISHED_FORMATS
 from comfykernel_core_nodes.diffusion.t2i_adapter import T2IAdapter
+from comfykernel_core_nodes.diffusion.weights import Weights
 from comfykernel_core_nodes.golden import recipe
 from comfykernel_core_nodes.golden.node_graphs import run_single
 from comfykernel_core_nodes.golden.records import Absent, Case, Tolerance, differences, unequal
@@ -178,6 +179,7 @@ class TransformerChecks:
 
     def _check_adapter(self, case: Case) -> list[str]:
         control = self._models.control(case.inputs["model"])
+        assert isinstance(control.weights, Weights)
         network = default_memory().module(control.weights, Part.CONTROL)
         assert isinstance(network, T2IAdapter)
         # The records show grey adapters the first colour, without what a run does to a hint.
