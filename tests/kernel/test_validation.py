@@ -32,6 +32,7 @@ SPECS = {
         spec("Anything", InputSpec(name="v", type="*"), output_node=True),
         spec("Union", InputSpec(name="v", type="IMAGE,STRING"), output_node=True),
         spec("Even", INT, InputSpec(name="j", type="INT", options={"max": 10}), output_node=True, validates=["i"]),
+        spec("Part", InputSpec(name="f", type="FLOAT", options={"min": 0.0}), output_node=True),
         spec("Typed", InputSpec(name="v", type="FLOAT"), output_node=True, validates=[], checks_types=True),
     )
 }
@@ -87,6 +88,11 @@ def test_wrong_constants(value: object, type: str, details: str) -> None:
     assert (error["type"], error["details"]) == (type, details)
     assert error["extra_info"]["input_name"] == "i"
     assert error["extra_info"]["input_config"] == ["INT", {"default": 5, "min": 0, "max": 10}]
+
+
+def test_nan_is_in_no_range() -> None:
+    error = only_error({"1": node("Part", f=float("nan"))}, "1")
+    assert (error["type"], error["details"]) == ("value_smaller_than_min", "f")
 
 
 def test_choices() -> None:

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from comfykernel_core_nodes.diffusion.diffusion_model import DiffusionModel
 from comfykernel_core_nodes.diffusion.errors import CheckpointError
+from comfykernel_core_nodes.diffusion.file_kinds import described
 from comfykernel_core_nodes.diffusion.hook_points import Point, Site
+from comfykernel_core_nodes.diffusion.model_header import Header
 from comfykernel_core_nodes.diffusion.weight_files import PickleFile, open_weights
 
 # By the names that files use; their "swish" is the hard one.
@@ -42,7 +44,8 @@ def load_hypernetwork(path: Path) -> Hypernetwork:
     content = file.content if isinstance(file, PickleFile) else {}
     pairs = {key: pair for key, pair in content.items() if isinstance(key, int) and isinstance(pair, list | tuple)}
     if not pairs:
-        raise CheckpointError(path, "holds no hypernetwork.", "Expected is a .pt file with networks by width.")
+        message = f"holds no hypernetwork; it is {described(Header(file))}."
+        raise CheckpointError(path, message, "Expected is a .pt file with networks by width.")
     activation = str(content.get("activation_func") or "linear")
     if activation not in ACTIVATIONS:
         known = ", ".join(ACTIVATIONS)
