@@ -205,6 +205,14 @@ def test_text_around_the_shader_and_comments_do_not_count() -> None:
     assert read_shader(body("", HEAD + "out vec4 all[3];\n")).outputs == {0, 1, 2}
 
 
+def test_whole_numbers_have_32_bits(shaded: Any) -> None:
+    text = "uint bits = uint(gl_FragCoord.x) * 747796405u + 2891336453u;"
+    text += "colour = vec4(float(bits >> 8u) / 16777216.0, 0.0, 0.0, 1.0);"
+    found = shaded(body(text), picture(1, 16))[0][0, 0, :, 0]
+    expected = [((x * 747796405 + 2891336453) % 2**32 >> 8) / 2**24 for x in range(16)]
+    assert found.tolist() == expected
+
+
 def test_sides_that_no_texture_can_have_are_refused(shaded: Any) -> None:
     with pytest.raises(BadInput, match="A side of 100000 pixels"):
         shaded(UNCHANGED, torch.zeros(1, 1, 100_000, 3))

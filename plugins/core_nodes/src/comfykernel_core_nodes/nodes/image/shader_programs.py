@@ -29,6 +29,7 @@ ES_VERSION: Final = re.compile(r"\A#version\s+300\s+es\b")
 PASSES: Final = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+passes[ \t]+(\d+)", re.MULTILINE)
 COMMENT: Final = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 DIRECTIVE: Final = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
+FULL_PRECISION: Final = "precision highp int; precision highp sampler2D;"
 EXTENSION: Final = re.compile(r"[ \t]*#[ \t]*extension\b")
 OUTPUT: Final = re.compile(
     r"(?:\A|[;}])\s*(?:layout\s*\(\s*location\s*=\s*(\d+)\s*\)\s*)?"
@@ -207,7 +208,7 @@ class _Run:
 
 
 def _compiled(context: moderngl.Context, source: str) -> moderngl.Program:
-    vertex, source = VERTEX_SHADER, with_precise_textures(source)
+    vertex, source = VERTEX_SHADER, with_full_precision(source)
     if "GL_ARB_ES3_compatibility" not in context.extensions:
         vertex, source = (ES_VERSION.sub("#version 330 core", each) for each in (vertex, source))
     try:
@@ -221,12 +222,18 @@ def _compiled(context: moderngl.Context, source: str) -> moderngl.Program:
         ) from error  # fmt: skip
 
 
-def with_precise_textures(source: str) -> str:
-    """The shader with full precision where it samples images, which in GLSL ES is low unless it says otherwise."""
+def with_full_precision(source: str) -> str:
+    """The shader with 32 bits for what it samples and for whole numbers, unless it says otherwise.
+
+    GLSL ES lets a driver take fewer by default (4.5.4); graphics cards never do, drivers that compute on the processor
+    do, and hashes of whole numbers need all bits.
+    """
     lines = source.splitlines()
     last = max((i for i, line in enumerate(lines) if EXTENSION.match(line)), default=0) + 1
     # Lines keep their numbers for the compiler's messages.
-    return "\n".join([*lines[:last], "precision highp sampler2D;", f"#line {last + 1}", *lines[last:], ""])
+    return "\n".join(
+        [*lines[:last], "precision highp int; precision highp sampler2D;", f"#line {last + 1}", *lines[last:], ""]
+    )
 
 
 def _uploaded(image: Tensor) -> bytes:
