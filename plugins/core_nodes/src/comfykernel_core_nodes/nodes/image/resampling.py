@@ -25,7 +25,8 @@ def resize(samples: Tensor, width: int, height: int, method: str, crop: str = "d
     """
     if samples.ndim == 5:
         frames = resize(samples.movedim(2, 1).flatten(0, 1), width, height, method, crop)
-        return frames.unflatten(0, (samples.shape[0], samples.shape[2])).movedim(1, 2)
+        film: Tensor = frames.unflatten(0, (samples.shape[0], samples.shape[2]))
+        return film.movedim(1, 2)
     if crop == "center":
         samples = crop_to_aspect(samples, width, height)
     own = OWN_METHODS.get(method)
