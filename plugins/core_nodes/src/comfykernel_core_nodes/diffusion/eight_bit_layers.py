@@ -101,7 +101,7 @@ def hold_eight_bits(layer: Castable, computing: torch.dtype, factor: Tensor | No
     """
     shape = held_weight(layer).shape
     del layer._parameters[WEIGHT]
-    layer.__class__ = _FORMS[type(layer)]
+    layer.__class__ = _FORMS[type(layer)]  # type: ignore[assignment]
     layer._buffers[WEIGHT] = torch.empty(shape, dtype=torch.float8_e4m3fn, device="meta")
     layer._buffers[FACTOR] = factor
     layer.computing = computing  # type: ignore[assignment]
