@@ -89,7 +89,7 @@ def test_pasting_respects_place_mask_and_batch() -> None:
 
 
 def test_latents_of_other_channels_are_refused() -> None:
-    with pytest.raises(BadInput, match="4 and 16 channels"):
+    with pytest.raises(BadInput, match=r"\[1, 4, 2, 2\] and \[1, 16, 2, 2\]"):
         pasting.latent_composite_masked(
             {"samples": torch.zeros(1, 4, 2, 2)}, {"samples": torch.zeros(1, 16, 2, 2)}, 0, 0, False
         )
